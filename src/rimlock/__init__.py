@@ -1,0 +1,1 @@
+"""Rimlock: accounts, tokens and access rules for an application that already runs."""
