@@ -1,0 +1,93 @@
+"""Single-use secrets: bound to a purpose, stored by digest, spent by one guarded statement.
+
+Threat: a link used twice, used for something else, or read out of the database.
+Source: OWASP ASVS 5.0 V6.5.1, V15.4.2; RFC 6819 section 5.1.5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hmac import compare_digest
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from rimlock.core.errors import AuthError
+from rimlock.core.schema import challenge as table
+from rimlock.crypto.opaque import digest, new_challenge, split_challenge
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rimlock.core.database import Transaction
+
+__all__ = ["Challenge", "ChallengeRefused", "consume", "forget_expired", "issue", "withdraw"]
+
+
+class ChallengeRefused(AuthError):
+    """The one-time secret is unknown, spent, expired or for another purpose. Which of these is not told."""
+
+    code, status, title = "challenge_refused", 400, "This link or code is not valid any more."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Challenge:
+    """A spent challenge: whom it was for, and what was noted when it was issued."""
+
+    id: str
+    purpose: str
+    user_id: str | None
+    data: Mapping[str, Any]
+
+
+def issue(
+    tx: Transaction, purpose: str, *, now: int, seconds: int, user_id: str | None = None, data: Mapping[str, Any] | None = None
+) -> str:
+    """Make a secret for one use within `seconds`, and return it. It can be read nowhere afterwards."""
+    token, challenge_id, stored = new_challenge()
+    row = {
+        "id": challenge_id,
+        "purpose": purpose,
+        "digest": stored,
+        "user_id": user_id,
+        "data": dict(data or {}),
+        "created_at": now,
+        "expires_at": now + seconds,
+    }
+    tx.change(insert(table), row)
+    return token
+
+
+def consume(tx: Transaction, purpose: str, token: str, *, now: int) -> Challenge:
+    """Spend the secret. Of any number of simultaneous users exactly one succeeds. Raises ChallengeRefused."""
+    try:
+        challenge_id, secret = split_challenge(token)
+    except ValueError:
+        raise ChallengeRefused from None
+    row = tx.one(_BY_ID, {"id": challenge_id})
+    if row is None or not compare_digest(row["digest"], digest(secret)) or row["purpose"] != purpose:
+        raise ChallengeRefused
+    if tx.change(_SPEND, {"which": challenge_id, "now": now}) != 1:
+        raise ChallengeRefused
+    return Challenge(id=challenge_id, purpose=purpose, user_id=row["user_id"], data=row["data"])
+
+
+def withdraw(tx: Transaction, purpose: str, *, now: int, user_id: str | None = None) -> int:
+    """Make the unspent secrets of a purpose (and user, when given) worthless; return how many."""
+    statement = update(table).where(table.c.purpose == purpose, table.c.consumed_at.is_(None))
+    if user_id is not None:
+        statement = statement.where(table.c.user_id == user_id)
+    return tx.change(statement.values(consumed_at=now))
+
+
+def forget_expired(tx: Transaction, *, before: int) -> int:
+    """Delete what expired before the given moment; return how many."""
+    return tx.change(delete(table).where(table.c.expires_at < before))
+
+
+_BY_ID = select(table).where(table.c.id == bindparam("id"))
+_SPEND = (
+    update(table)
+    .where(table.c.id == bindparam("which"), table.c.consumed_at.is_(None), table.c.expires_at > bindparam("now"))
+    .values(consumed_at=bindparam("now"))
+)

@@ -1,0 +1,133 @@
+"""One way to the database for every rule: a function of a transaction, run where it is cheapest.
+
+Threat: a half-written state, a guard that two workers pass at once, an event told before it was true.
+Source: performance notes in docs/decisions/0002; OWASP ASVS 5.0 V2.3.3 and V15.4.2.
+
+Logic is a plain function `work(tx)`. On SQLite it runs on one writer thread that commits many of them at once;
+on PostgreSQL it runs on a pooled connection. Either way all of its statements take effect, or none.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from rimlock.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Executable, RowMapping
+
+    from rimlock.core.events import Event
+
+__all__ = ["Database", "Transaction", "Transition", "open_database"]
+
+T = TypeVar("T")
+Publish = Callable[["Event"], None]
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One guarded statement that moves at most one row from one state to the next and returns what it made.
+
+    Parameters are named (`:name`). `postgres` differs only where the dialects do.
+    """
+
+    sqlite: str
+    postgres: str
+
+    @cached_property
+    def parameters(self) -> tuple[str, ...]:
+        """Names in the order of their first use in the PostgreSQL text."""
+        return tuple(dict.fromkeys(re.findall(r"(?<!:):([a-z_]+)", self.postgres)))
+
+    @cached_property
+    def numbered(self) -> str:
+        """The PostgreSQL text with `$1, $2, …` in place of the names."""
+        places = {name: f"${place}" for place, name in enumerate(self.parameters, 1)}
+        return re.sub(r"(?<!:):([a-z_]+)", lambda found: places[found[1]], self.postgres)
+
+
+@dataclass(slots=True)
+class Transaction:
+    """What logic gets: statements in, rows out, events collected until the commit."""
+
+    connection: Connection
+    dialect: str
+    events: list[Event] = field(default_factory=list)
+    statements: int = 0
+
+    def all(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[RowMapping]:
+        """Return every row."""
+        self.statements += 1
+        return self.connection.execute(statement, parameters).mappings().all()
+
+    def one(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> RowMapping | None:
+        """Return the first row, or None."""
+        self.statements += 1
+        return self.connection.execute(statement, parameters).mappings().first()
+
+    def change(self, statement: Executable, parameters: Any = None) -> int:
+        """Run a statement that changes rows and return how many it changed."""
+        self.statements += 1
+        return self.connection.execute(statement, parameters).rowcount
+
+    def emit(self, event: Event) -> None:
+        """Tell observers of `event` once this transaction is committed, never if it is not."""
+        self.events.append(event)
+
+    def lock(self, name: str) -> None:
+        """Hold the named lock until the end of the transaction. SQLite has one writer and needs none."""
+        if self.dialect == "postgresql":
+            self.statements += 1
+            self.connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext($1))", (name,))
+
+
+class Database(ABC):
+    """Reads and writes, whatever the engine. `executed` counts statements, for tests of hot paths."""
+
+    dialect: str
+    executed: int = 0
+
+    @abstractmethod
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in one transaction, commit, deliver its events, return its value.
+
+        Raises whatever `work` raises, after rolling back; Unavailable when the database does not answer.
+        """
+
+    @abstractmethod
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` on one consistent view. It must not change anything. Raises Unavailable."""
+
+    @abstractmethod
+    async def transition(self, statement: Transition, parameters: Mapping[str, Any]) -> tuple[Any, ...] | None:
+        """Run one guarded statement in its own transaction; return the row it made, or None. Raises Unavailable."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Give every connection back. Work already accepted is finished first."""
+
+
+def open_database(url: str, publish: Publish) -> Database:
+    """Open the database behind `url` (sqlite:///file.db, postgresql://…). Raises ConfigurationError."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigurationError("DATABASE_URL is not a database address; write sqlite:///app.db or postgresql://…") from None
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        from rimlock.core.database_sqlite import SQLiteDatabase
+
+        return SQLiteDatabase(parsed, publish)
+    if backend == "postgresql":
+        from rimlock.core.database_postgres import PostgresDatabase
+
+        return PostgresDatabase(parsed, publish)
+    raise ConfigurationError(f"Rimlock keeps its tables in SQLite or PostgreSQL, not in {backend!r}")

@@ -1,0 +1,149 @@
+"""PostgreSQL: logic on a pooled connection, hot transitions as one statement straight to the driver.
+
+Threat: a connection that belongs to a loop that has ended; a statement that waits for ever on a lock.
+Source: performance notes in docs/decisions/0002; https://www.postgresql.org/docs/current/runtime-config-client.html.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
+
+from rimlock.core.database import Database, Transaction
+from rimlock.core.errors import AuthError, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from sqlalchemy import URL, Connection
+
+    from rimlock.core.database import Publish, Transition
+
+__all__ = ["PostgresDatabase"]
+
+T = TypeVar("T")
+STATEMENT_TIMEOUT_MS = 5_000
+POOL = 8
+log = logging.getLogger("rimlock.database")
+
+
+class PostgresDatabase(Database):
+    """One PostgreSQL database. The first loop that uses it owns the pools; any other gets connections of its own."""
+
+    dialect = "postgresql"
+
+    def __init__(self, url: URL, publish: Publish) -> None:
+        """Open nothing yet; the first use does."""
+        self._url = url.set(drivername="postgresql+asyncpg")
+        self._dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._publish = publish
+        self._home: asyncio.AbstractEventLoop | None = None
+        self._engine: AsyncEngine | None = None
+        self._pool: asyncpg.Pool[Any] | None = None
+        self._opening = asyncio.Lock()
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """See Database.write."""
+        engine, passing = self._lend()
+        try:
+            with _refusing():
+                async with engine.begin() as connection:
+                    result, transaction = await connection.run_sync(_run, work)
+        finally:
+            if passing:
+                await engine.dispose()
+        self.executed += transaction.statements
+        for told in transaction.events:
+            self._publish(told)
+        return result
+
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        """See Database.read."""
+        return await self.write(work)
+
+    async def transition(self, statement: Transition, parameters: Mapping[str, Any]) -> tuple[Any, ...] | None:
+        """See Database.transition."""
+        values = [parameters[name] for name in statement.parameters]
+        self.executed += 1
+        with _refusing():
+            if self._pool is None or self._home is not asyncio.get_running_loop():
+                row = await self._fetch_apart(statement.numbered, values)
+            else:
+                row = await self._pool.fetchrow(statement.numbered, *values)
+        return None if row is None else tuple(row)
+
+    async def connect(self) -> asyncpg.Connection[Any]:
+        """Return a connection of the driver's own, for the follower. The caller closes it."""
+        with _refusing():
+            return await asyncpg.connect(self._dsn, timeout=5)
+
+    async def open(self) -> None:
+        """Make the running loop the owner of the pools."""
+        async with self._opening:
+            if self._pool is None:
+                with _refusing():
+                    self._pool = await asyncpg.create_pool(
+                        self._dsn, min_size=1, max_size=POOL, command_timeout=5, server_settings=_SETTINGS
+                    )
+                self._home = asyncio.get_running_loop()
+
+    async def close(self) -> None:
+        """See Database.close."""
+        pool, self._pool = self._pool, None
+        engine, self._engine = self._engine, None
+        home, self._home = self._home, None
+        if home is not asyncio.get_running_loop():
+            return
+        if pool is not None:
+            await pool.close()
+        if engine is not None:
+            await engine.dispose()
+
+    def _lend(self) -> tuple[AsyncEngine, bool]:
+        """Return an engine for this loop, and whether it is only for this once."""
+        if self._home is not asyncio.get_running_loop():
+            return _engine(self._url, pooled=False), True
+        if self._engine is None:
+            self._engine = _engine(self._url, pooled=True)
+        return self._engine, False
+
+    async def _fetch_apart(self, sql: str, values: list[Any]) -> Any:
+        connection = await self.connect()
+        try:
+            return await connection.fetchrow(sql, *values)
+        finally:
+            await connection.close()
+
+
+_SETTINGS = {"statement_timeout": str(STATEMENT_TIMEOUT_MS), "application_name": "rimlock"}
+
+
+def _engine(url: URL, *, pooled: bool) -> AsyncEngine:
+    options: dict[str, Any] = {"poolclass": NullPool}
+    if pooled:
+        options = {"poolclass": AsyncAdaptedQueuePool, "pool_size": POOL, "max_overflow": 0, "pool_timeout": 5}
+    return create_async_engine(url, connect_args={"timeout": 5, "server_settings": _SETTINGS}, **options)
+
+
+def _run(connection: Connection, work: Callable[[Transaction], T]) -> tuple[T, Transaction]:
+    transaction = Transaction(connection, "postgresql")
+    return work(transaction), transaction
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Turn a database that does not answer into Unavailable; let broken guards and our own errors through."""
+    try:
+        yield
+    except (AuthError, IntegrityError):
+        raise
+    except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        log.error("the database did not answer: %s", type(error).__name__)
+        raise Unavailable from None

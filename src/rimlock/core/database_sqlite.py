@@ -1,0 +1,312 @@
+"""SQLite: one writer thread that commits many transactions at once, readers on connections of their own.
+
+Threat: `database is locked` shown to a caller; a lost write after a power cut; one bad transaction spoiling its batch.
+Source: https://sqlite.org/wal.html, https://sqlite.org/pragma.html (data_version, synchronous).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import tempfile
+import threading
+from collections import defaultdict, deque
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy import create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from rimlock.core.database import Database, Transaction
+from rimlock.core.errors import ConfigurationError, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from sqlalchemy import URL, Connection, Engine
+
+    from rimlock.core.database import Publish, Transition
+
+__all__ = ["SQLiteDatabase"]
+
+T = TypeVar("T")
+LARGEST_BATCH = 64
+BUSY_TIMEOUT_MS = 10_000
+OLDEST_SQLITE = (3, 35)
+log = logging.getLogger("rimlock.database")
+
+
+@dataclass(slots=True)
+class _Job:
+    """One piece of work on its way to the writer, and where its answer goes."""
+
+    work: Callable[[Transaction], Any]
+    loop: asyncio.AbstractEventLoop
+    answer: asyncio.Future[Any]
+    alone: bool = False
+    result: Any = None
+    error: BaseException | None = None
+    transaction: Transaction | None = None
+
+    def deliver(self, publish: Publish) -> None:
+        """Tell the observers, then the caller; runs on the caller's loop."""
+        if self.error is None and self.transaction is not None:
+            for told in self.transaction.events:
+                publish(told)
+        if self.answer.cancelled():
+            return
+        if self.error is not None:
+            self.answer.set_exception(self.error)
+        else:
+            self.answer.set_result(self.result)
+
+
+class SQLiteDatabase(Database):
+    """One database file. Safe to use from any number of event loops and processes."""
+
+    dialect = "sqlite"
+
+    def __init__(self, url: URL, publish: Publish) -> None:
+        """Open nothing yet; the first use does. Raises ConfigurationError on an SQLite that is too old."""
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise ConfigurationError(f"SQLite {sqlite3.sqlite_version} is too old; Rimlock needs 3.35 for RETURNING")
+        self._scratch, self.path = _place(url)
+        self._publish = publish
+        self._engine = _engine(self.path)
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._readers: deque[Connection] = deque()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """See Database.write."""
+        return await self._submit(work, alone=False)
+
+    async def transition(self, statement: Transition, parameters: Mapping[str, Any]) -> tuple[Any, ...] | None:
+        """See Database.transition. One statement is atomic by itself and needs no savepoint."""
+
+        def work(tx: Transaction) -> tuple[Any, ...] | None:
+            tx.statements += 1
+            cursor = _driver(tx.connection).execute(statement.sqlite, parameters)
+            row: tuple[Any, ...] | None = cursor.fetchone()
+            cursor.close()
+            return row
+
+        return await self._submit(work, alone=True)
+
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        """See Database.read. A read takes microseconds and runs where it is called."""
+        return self.read_now(work)
+
+    def read_now(self, work: Callable[[Transaction], T]) -> T:
+        """Read without a loop: a hop to another thread would cost ten times the work."""
+        with _refusing(), self._reader() as connection:
+            transaction = Transaction(connection, self.dialect)
+            driver = _driver(connection)
+            driver.execute("BEGIN")
+            try:
+                return work(transaction)
+            finally:
+                driver.execute("ROLLBACK")
+                self.executed += transaction.statements
+
+    def connect(self) -> sqlite3.Connection:
+        """Return a connection of the driver's own, for the follower. The caller closes it."""
+        with _refusing():
+            return _connect(self.path)
+
+    async def close(self) -> None:
+        """See Database.close."""
+        self.close_now()
+
+    def close_now(self) -> None:
+        """Finish the queue, then close every connection."""
+        with self._starting:
+            if self._thread is not None:
+                self._queue.put(None)
+                self._thread.join()
+                self._thread = None
+        while self._readers:
+            self._readers.pop().close()
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
+    async def _submit(self, work: Callable[[Transaction], T], *, alone: bool) -> T:
+        if self._thread is None:
+            self._start()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        self._queue.put(_Job(work, loop, answer, alone))
+        return await answer
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                opened: Future[None] = Future()
+                thread = threading.Thread(target=self._run, args=(opened,), name="rimlock-writer", daemon=True)
+                thread.start()
+                opened.result()
+                self._thread = thread
+
+    def _run(self, opened: Future[None]) -> None:
+        try:
+            with _refusing():
+                connection = self._engine.connect()
+        except BaseException as error:  # noqa: BLE001 - whoever started the thread raises it
+            opened.set_exception(error)
+            return
+        opened.set_result(None)
+        with connection:
+            while batch := self._next_batch():
+                self._carry_out(connection, batch)
+
+    def _next_batch(self) -> list[_Job]:
+        """Wait for one job, then take whatever else is already waiting."""
+        first = self._queue.get()
+        if first is None:
+            return []
+        batch = [first]
+        while len(batch) < LARGEST_BATCH:
+            try:
+                job = self._queue.get_nowait()
+            except Empty:
+                break
+            if job is None:
+                self._queue.put(None)
+                break
+            batch.append(job)
+        return batch
+
+    def _carry_out(self, connection: Connection, batch: list[_Job]) -> None:
+        driver = _driver(connection)
+        try:
+            with _refusing():
+                driver.execute("BEGIN IMMEDIATE")
+                for job in batch:
+                    self._attempt(connection, driver, job)
+                driver.execute("COMMIT")
+        except BaseException as error:  # noqa: BLE001 - nothing was committed, so every caller must hear of it
+            _roll_back(driver)
+            for job in batch:
+                job.error = job.error or error
+        self._answer(batch)
+
+    def _attempt(self, connection: Connection, driver: sqlite3.Connection, job: _Job) -> None:
+        """Run one job so that its failure undoes its own statements and nobody else's."""
+        if job.answer.cancelled():
+            return
+        job.transaction = Transaction(connection, self.dialect)
+        if not job.alone:
+            driver.execute("SAVEPOINT job")
+        try:
+            job.result = job.work(job.transaction)
+        except Exception as error:  # noqa: BLE001 - it belongs to the caller of this job alone
+            job.error = _translated(error)
+            if not job.alone:
+                driver.execute("ROLLBACK TO job")
+        if not job.alone:
+            driver.execute("RELEASE job")
+        self.executed += job.transaction.statements
+
+    def _answer(self, batch: list[_Job]) -> None:
+        """Wake each loop once, however many of its callers are answered."""
+        by_loop: defaultdict[asyncio.AbstractEventLoop, list[_Job]] = defaultdict(list)
+        for job in batch:
+            by_loop[job.loop].append(job)
+        for loop, jobs in by_loop.items():
+            try:
+                loop.call_soon_threadsafe(_deliver, jobs, self._publish)
+            except RuntimeError:  # the loop of these callers has ended: nobody waits, but the events are true
+                _publish_all(jobs, self._publish)
+
+    @contextmanager
+    def _reader(self) -> Iterator[Connection]:
+        """Lend a reader connection; more are opened only while more reads overlap."""
+        try:
+            connection = self._readers.pop()
+        except IndexError:
+            connection = self._engine.connect()
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        self._readers.append(connection)
+
+
+def _deliver(jobs: list[_Job], publish: Publish) -> None:
+    for job in jobs:
+        job.deliver(publish)
+
+
+def _publish_all(jobs: list[_Job], publish: Publish) -> None:
+    for job in jobs:
+        if job.error is None and job.transaction is not None:
+            for told in job.transaction.events:
+                publish(told)
+
+
+def _place(url: URL) -> tuple[tempfile.TemporaryDirectory[str] | None, str]:
+    """Return the file of `url`; a database in memory becomes a scratch file, since one connection is not enough."""
+    if url.database and url.database != ":memory:":
+        return None, str(Path(url.database).absolute())
+    scratch = tempfile.TemporaryDirectory(prefix="rimlock-")
+    return scratch, str(Path(scratch.name) / "memory.db")
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    return connection
+
+
+def _engine(path: str) -> Engine:
+    """An engine whose connections never begin by themselves: the transactions here are explicit."""
+    engine = create_engine("sqlite://", creator=lambda: _connect(path), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+
+    @event.listens_for(engine, "connect")
+    def _explicit(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None
+
+    return engine
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
+    driver = connection.connection.dbapi_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver
+
+
+def _roll_back(driver: sqlite3.Connection) -> None:
+    try:
+        if driver.in_transaction:
+            driver.execute("ROLLBACK")
+    except sqlite3.Error:
+        log.exception("a failed transaction could not be rolled back")
+
+
+def _translated(error: Exception) -> Exception:
+    """An operational failure of the engine becomes Unavailable; everything else is the caller's own."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, sqlite3.OperationalError):
+        log.error("the database did not answer: %s", cause)
+        return Unavailable()
+    return error
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, DBAPIError) as error:
+        translated = _translated(error)
+        raise translated from (None if isinstance(translated, Unavailable) else error)
