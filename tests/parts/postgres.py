@@ -106,7 +106,7 @@ def _installed() -> Iterator[Path]:
 
 
 def _readable(programs: Path, directory: Path) -> Path:
-    """For root, copy the programs and their libraries: its site-packages may be closed to the account that runs them."""
+    """For root, copy the programs and their libraries: site-packages may be closed to the account that runs them."""
     if os.geteuid() != 0:
         return programs
     package = programs.parents[1]
