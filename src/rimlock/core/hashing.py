@@ -41,7 +41,8 @@ class HashingPool:
 
     `hasher` does the work, and may be called directly where there is no loop (commands, scripts). `workers` threads
     compute, `queue_limit` more callers may wait; the next one gets `Busy` with `retry_after` and nothing is hashed.
-    `timer` gives seconds, to estimate how long the queue is. Raises `ConfigurationError` for a pool without workers.
+    `background` lets the threads run only in idle time, where the platform can. `timer` gives seconds, to estimate
+    how long the queue is. Raises `ConfigurationError` for a pool without workers.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class HashingPool:
         *,
         workers: int = 1,
         queue_limit: int = 16,
+        background: bool = True,
         timer: Callable[[], float] = perf_counter,
     ) -> None:
         """Start nothing yet: threads are made when there is work."""
@@ -62,7 +64,7 @@ class HashingPool:
         self._timer = timer
         self._seconds_per_hash = 0.0
         self._closed = False
-        self._executor = ThreadPoolExecutor(workers, "rimlock-hashing", _give_way)
+        self._executor = ThreadPoolExecutor(workers, "rimlock-hashing", _give_way if background else None)
 
     @property
     def in_flight(self) -> int:
@@ -148,10 +150,12 @@ def _caller_was_cancelled() -> bool:
 def _give_way() -> None:
     """Let the calling thread run only when the processor has nothing else to do; threads it starts inherit that.
 
-    Only Linux has priorities of single threads. Where a sandbox forbids the change, the pool stays bounded all the same.
+    Only Linux has priorities of single threads. Where a sandbox forbids the change the pool is still bounded.
     """
     if sys.platform != "linux":
         return
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, get_native_id(), _LOWEST_PRIORITY)
+    try:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    except OSError:
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, get_native_id(), _LOWEST_PRIORITY)
