@@ -1,0 +1,238 @@
+"""The door through: what a request carries, turned into a principal by one place.
+
+Threat: two places that read a credential differently; a key that leaks through a URL; a smuggled second header.
+Source: RFC 6750 section 2 (bearer tokens), RFC 9110 section 11.6.2 (Authorization).
+
+A reader answers one of three: nothing of ours (None), a principal, or ours but bad (an AuthError). What needs
+the database comes back as an awaitable, so that the common case never leaves the caller's stack.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64decode
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import parse_qs
+
+from rimlock.core.errors import AuthError, CredentialInvalid, Unavailable
+from rimlock.core.principal import Principal
+from rimlock.core.tokens import KeyUnknown
+
+if TYPE_CHECKING:
+    from rimlock.core.follower import Follower, OnStale
+    from rimlock.core.revocations import Revocations
+    from rimlock.core.tokens import AccessTokens, VerifiedTokens
+
+__all__ = ["BearerReader", "Credentials", "Extractor", "Identity", "KeyReader", "Reader", "from_authorization", "from_header", "from_query"]
+
+Scope = MutableMapping[str, Any]
+Answer = Principal | AuthError | None
+Reading = Answer | Awaitable[Answer]
+Extractor = Callable[[Scope], bytes | None]
+
+
+class Reader(Protocol):
+    """Knows one kind of credential."""
+
+    def read(self, scope: Scope, now: float) -> Reading:
+        """Return the principal, the reason why a credential of ours is bad, None, or an awaitable of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """All that the credentials of one request say: the principal, and the first bad credential of ours."""
+
+    principal: Principal | None
+    bad: AuthError | None
+
+
+NOBODY = Identity(None, None)
+
+
+class Credentials:
+    """Asks every reader in turn. The first principal counts; a bad credential is remembered, never hidden."""
+
+    def __init__(self, readers: Sequence[Reader], follower: Follower, on_stale: OnStale, clock: Callable[[], float]) -> None:
+        """`on_stale`: what to do while the follower cannot vouch for its memory."""
+        self._readers = tuple(readers)
+        self._follower = follower
+        self._on_stale = on_stale
+        self._clock = clock
+
+    def identify(self, scope: Scope) -> Identity | Awaitable[Identity]:
+        """Work out who the request is. Raises Unavailable when revocations cannot be known."""
+        if not self._follower.current():
+            return self._identify_stale(scope)
+        now = self._clock()
+        principal: Principal | None = None
+        bad: AuthError | None = None
+        for place, reader in enumerate(self._readers):
+            answer = reader.read(scope, now)
+            if answer is None:
+                continue
+            if isinstance(answer, Principal):
+                principal = principal or answer
+            elif isinstance(answer, AuthError):
+                bad = bad or answer
+            else:
+                return self._finish(scope, now, answer, place, Identity(principal, bad))
+        return Identity(principal, bad) if principal or bad else NOBODY
+
+    async def _finish(self, scope: Scope, now: float, waiting: Awaitable[Answer], place: int, so_far: Identity) -> Identity:
+        """Go on from the reader that had to ask the database."""
+        found = _with(so_far, await waiting)
+        for reader in self._readers[place + 1 :]:
+            answer = reader.read(scope, now)
+            if not (answer is None or isinstance(answer, (Principal, AuthError))):
+                answer = await answer
+            found = _with(found, answer)
+        return found
+
+    async def _identify_stale(self, scope: Scope) -> Identity:
+        if self._on_stale == "refuse":
+            raise Unavailable
+        await self._follower.catch_up()
+        identity = self.identify(scope)
+        return identity if isinstance(identity, Identity) else await identity
+
+
+class BearerReader:
+    """Access tokens of ours in `Authorization: Bearer`."""
+
+    def __init__(
+        self,
+        tokens: AccessTokens,
+        verified: VerifiedTokens,
+        revocations: Revocations,
+        issuer: str,
+        reload_keys: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`reload_keys`: fetch the signing keys again, when a token names one that is not known yet."""
+        self._tokens = tokens
+        self._verified = verified
+        self._revocations = revocations
+        self._issuer = issuer
+        self._reload_keys = reload_keys
+
+    def read(self, scope: Scope, now: float) -> Reading:
+        """See Reader.read."""
+        token = bearer(scope)
+        if token is None or token.count(b".") != 2:  # noqa: PLR2004 - three segments make a JWT
+            return None
+        known = self._verified.get(token, now)
+        if known is not None:
+            principal, session = known
+            if self._revocations.refuses(session, principal.subject, principal.epoch):
+                return CredentialInvalid()
+            return principal
+        return self._verify(token, now)
+
+    def _verify(self, token: bytes, now: float) -> Reading:
+        try:
+            return self._accept(token, now)
+        except KeyUnknown:
+            return self._verify_with_new_keys(token, now) if _names(token, self._issuer) else None
+        except CredentialInvalid as refused:
+            return refused if _names(token, self._issuer) else None
+
+    async def _verify_with_new_keys(self, token: bytes, now: float) -> Answer:
+        await self._reload_keys()
+        try:
+            return self._accept(token, now)
+        except CredentialInvalid as refused:
+            return refused
+
+    def _accept(self, token: bytes, now: float) -> Answer:
+        """Verify and remember a token, unless it is revoked."""
+        principal = self._tokens.read(token, now)
+        session = self._verified.put(token, principal)
+        if self._revocations.refuses(session, principal.subject, principal.epoch):
+            return CredentialInvalid()
+        return principal
+
+
+class KeyReader:
+    """API keys, wherever the extractors find them."""
+
+    def __init__(self, extractors: Sequence[Extractor], resolve: Callable[[bytes, float], Reading]) -> None:
+        """`resolve` turns the text of a key into an answer."""
+        self._extractors = tuple(extractors)
+        self._resolve = resolve
+
+    def read(self, scope: Scope, now: float) -> Reading:
+        """See Reader.read."""
+        for extract in self._extractors:
+            text = extract(scope)
+            if text:
+                return self._resolve(text, now)
+        return None
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """Return the header, or None. Sent twice, it is treated as not sent: no two parties may read different halves."""
+    found: bytes | None = None
+    for key, value in scope["headers"]:
+        if key == name:
+            if found is not None:
+                return None
+            found = value
+    return found
+
+
+def bearer(scope: Scope) -> bytes | None:
+    """Return the token of `Authorization: Bearer …` (RFC 6750 section 2.1)."""
+    value = header(scope, b"authorization")
+    if value is None or value[:7].lower() != b"bearer ":
+        return None
+    return value[7:].strip()
+
+
+def from_header(name: str) -> Extractor:
+    """Find the key in a header of this name."""
+    wanted = name.lower().encode("latin-1")
+    return lambda scope: header(scope, wanted)
+
+
+def from_authorization(scheme: str = "bearer") -> Extractor:
+    """Find the key in `Authorization: <scheme> …`."""
+    start = scheme.lower().encode("latin-1") + b" "
+
+    def extract(scope: Scope) -> bytes | None:
+        value = header(scope, b"authorization")
+        if value is None or value[: len(start)].lower() != start:
+            return None
+        text = value[len(start) :].strip()
+        return None if text.count(b".") == 2 else text  # noqa: PLR2004 - a JWT is not a key
+
+    return extract
+
+
+def from_query(parameter: str) -> Extractor:
+    """Find the key in the query string. It is taken out of the logs by `rimlock.web.redaction`."""
+
+    def extract(scope: Scope) -> bytes | None:
+        query = scope.get("query_string", b"")
+        if parameter.encode() not in query:
+            return None
+        values = parse_qs(query.decode("latin-1"), max_num_fields=100).get(parameter, [])
+        return values[0].encode() if len(values) == 1 else None
+
+    return extract
+
+
+def _with(identity: Identity, answer: Answer) -> Identity:
+    if isinstance(answer, Principal):
+        return Identity(identity.principal or answer, identity.bad)
+    return Identity(identity.principal, identity.bad or answer)
+
+
+def _names(token: bytes, issuer: str) -> bool:
+    """Say whether an unverified token claims to be from `issuer`; another's token is none of our business."""
+    try:
+        payload = token.split(b".")[1]
+        claims = json.loads(urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)))
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(claims, dict) and claims.get("iss") == issuer
