@@ -28,7 +28,7 @@ Rule = Callable[[Module], Iterator[Finding]]
 HOMES = {
     "alembic": ("rimlock.migrations",),
     "argon2": ("rimlock.crypto.passwords",),
-    "asyncpg": ("rimlock.core",),
+    "asyncpg": ("rimlock.core", "rimlock.migrations"),
     "bcrypt": ("rimlock.crypto.passwords",),
     "cryptography": ("rimlock.crypto",),
     "email_validator": ("rimlock.core",),
@@ -84,7 +84,7 @@ def secrets_are_compared_in_constant_time(module: Module) -> Iterator[Finding]:
         if not isinstance(node, ast.Compare) or not any(isinstance(op, ast.Eq | ast.NotEq) for op in node.ops):
             continue
         sides = [_dotted(side) for side in (node.left, *node.comparators)]
-        if any("c" in side for side in sides):
+        if any("c" in side for side in sides) or any(map(_is_no_secret, (node.left, *node.comparators))):
             continue
         for side in sides:
             if side and _is_secret(side[-1]):
@@ -104,7 +104,7 @@ def code_is_never_made_from_data(module: Module) -> Iterator[Finding]:
 
 
 def statements_are_never_glued(module: Module) -> Iterator[Finding]:
-    """SQL text is written out; values travel as parameters."""
+    """SQL text is written out, but for the program's own CONSTANTS; values travel as parameters."""
     for node in ast.walk(module.tree):
         if not isinstance(node, ast.Call) or not node.args:
             continue
@@ -159,9 +159,19 @@ def _is_secret(name: str) -> bool:
     return not name.isupper() and bool(SECRET_WORDS & set(words)) and words[-1] not in NOT_SECRET_ENDINGS
 
 
+def _is_no_secret(node: ast.AST) -> bool:
+    """What equals a list, a tuple, a number or None is none of the secrets of this house, which are bytes or text."""
+    if isinstance(node, ast.Call):
+        return (_dotted(node.func) or [""])[-1] in {"list", "tuple", "set", "frozenset", "len", "int"}
+    return isinstance(node, ast.List | ast.Tuple | ast.Set) or (
+        isinstance(node, ast.Constant) and not isinstance(node.value, str | bytes)
+    )
+
+
 def _is_glued(node: ast.AST) -> bool:
     if isinstance(node, ast.JoinedStr):
-        return any(isinstance(part, ast.FormattedValue) for part in node.values)
+        values = (part.value for part in node.values if isinstance(part, ast.FormattedValue))
+        return not all(isinstance(value, ast.Name) and value.id.isupper() for value in values)
     if isinstance(node, ast.BinOp):
         return isinstance(node.op, ast.Mod | ast.Add)
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in {"format", "join"}

@@ -14,9 +14,9 @@ MEDIAN, MOST, LONGEST = 8, 25, 60
 LONGEST_MODULE = 500
 
 CEILINGS = {
-    "rimlock.crypto": 2_500,
-    "rimlock.core": 4_500,
-    "rimlock.web": 2_500,
+    "rimlock.crypto": 3_500,
+    "rimlock.core": 5_000,
+    "rimlock.web": 3_000,
     "rimlock.cli": 1_500,
     "rimlock.auth": 400,
     "rimlock.feature": 200,

@@ -40,7 +40,9 @@ ALLOWED = [
     (rules.secrets_are_compared_in_constant_time, "where = keys.c.digest == digest\n"),
     (rules.secrets_are_compared_in_constant_time, "ok = len(mac) == 32 and digest_size == 32 and machine == 1\n"),
     (rules.secrets_are_compared_in_constant_time, "ok = digest is None\n"),
+    (rules.secrets_are_compared_in_constant_time, "changed = list(routes) != self._signature\n"),
     (rules.statements_are_never_glued, 'text("SELECT :name")\n'),
+    (rules.statements_are_never_glued, 'exec_driver_sql(f"NOTIFY {CHANNEL}")\n'),
     (rules.statements_are_never_glued, 'render(f"{name}")\n'),
 ]
 
