@@ -62,11 +62,19 @@ def opened():
     return hasher
 
 
+async def settle(pool, count):
+    """Return once exactly this many callers are in the pool."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            if pool.in_flight == count:
+                return
+            await asyncio.sleep(0)
+
+
 async def fill(pool, hasher, count):
     """Bring `count` callers in, and return once the first is being worked for."""
     callers = [asyncio.create_task(pool.hash(f"caller {number}")) for number in range(count)]
-    while pool.in_flight < count:
-        await asyncio.sleep(0)
+    await settle(pool, count)
     assert await asyncio.to_thread(hasher.started.wait, PATIENCE)
     return callers
 
@@ -139,11 +147,9 @@ async def test_a_waiter_who_goes_away_frees_the_place_and_is_never_hashed():
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    while pool.in_flight == 2:
-        await asyncio.sleep(0)
+    await settle(pool, 1)
     successor = asyncio.create_task(pool.hash("successor"))
-    while pool.in_flight < 2:
-        await asyncio.sleep(0)
+    await settle(pool, 2)
     hasher.gate.set()
     assert await working == "kept:caller 0"
     assert await successor == "kept:successor"
@@ -162,8 +168,7 @@ async def test_a_caller_who_goes_away_while_it_is_worked_for_keeps_its_place_unt
     with pytest.raises(Busy):
         await pool.hash("hopeful")
     hasher.gate.set()
-    while pool.in_flight:
-        await asyncio.sleep(0)
+    await settle(pool, 0)
     assert await pool.hash("hopeful") == "kept:hopeful"
     pool.close()
 
