@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 
 
 @dataclass
-class OutOfRange(Exception):
+class OutOfRange(Exception):  # noqa: N818 -- the laboratory says it this way
     """A result that the method cannot produce. Limits and result are in `unit`."""
 
     method: str

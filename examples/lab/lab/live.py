@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from threading import Lock
 from typing import Annotated, Any
@@ -49,7 +49,7 @@ class LiveFeed:
         self._subscriptions: set[Subscription] = set()
 
     @contextmanager
-    def subscribe(self) -> Iterator[Subscription]:
+    def subscribe(self) -> Generator[Subscription, None, None]:
         """Listen for the length of the block."""
         subscription = Subscription()
         with self._lock:

@@ -111,7 +111,12 @@ def series(session: Session, wanted: AnalysisFilter, bucket: Bucket) -> list[Ser
 def outliers(session: Session, wanted: AnalysisFilter, score: float, limit: int) -> list[Outlier]:
     """Return the newest results that lie more than `score` standard deviations from their group's mean."""
     groups = (
-        select(Analysis.instrument_id, Analysis.method, func.avg(Analysis.result).label("mean"), _variance().label("variance"))
+        select(
+            Analysis.instrument_id,
+            Analysis.method,
+            func.avg(Analysis.result).label("mean"),
+            _variance().label("variance"),
+        )
         .where(*wanted.conditions())
         .group_by(Analysis.instrument_id, Analysis.method)
         .cte("groups")
@@ -140,7 +145,8 @@ def day_report(session: Session, day: date) -> DayReport:
     wanted = AnalysisFilter(since=_midnight(day), until=_midnight(day + timedelta(days=1)))
     samples = session.scalar(select(func.count(Analysis.sample.distinct())).where(*wanted.conditions()))
     counted = select(Analysis.method, func.count()).where(*wanted.conditions()).group_by(Analysis.method)
-    by_method = {method: count for method, count in session.execute(counted.order_by(Analysis.method))}
+    rows = session.execute(counted.order_by(Analysis.method))
+    by_method = {method: count for method, count in rows}  # noqa: C416 -- rows are not pairs to a type checker
     return DayReport(day=day, analyses=sum(by_method.values()), samples=samples or 0, by_method=by_method)
 
 
@@ -174,7 +180,7 @@ def existing_analysis(session: Session, analysis_id: int) -> Analysis:
     return analysis
 
 
-def _chosen(wanted: AnalysisFilter) -> Select[tuple[Analysis]]:
+def _chosen(wanted: AnalysisFilter) -> Select[Analysis]:
     return select(Analysis).where(*wanted.conditions()).order_by(*NEWEST_FIRST)
 
 
@@ -197,7 +203,7 @@ def _deviation(variance: float) -> float:
     return sqrt(max(variance, 0.0))
 
 
-def _summary_row(row: Row[Any]) -> SummaryRow:
+def _summary_row(row: Row[*tuple[Any, ...]]) -> SummaryRow:
     instrument_id, name, method, unit, count, mean, variance, low, high, first, last = row
     return SummaryRow(
         instrument_id=instrument_id,

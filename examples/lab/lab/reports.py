@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated
 
-from fastapi import FastAPI, Query
+from annotated_types import Interval
+from fastapi import FastAPI
 
 from lab import queries
 from lab.database import SessionDep
 from lab.schemas import ActivityPoint, DayReport, InstrumentReport, RowId
+
+ReportDay = Annotated[date, Interval(ge=date(1990, 1, 1), le=date(2199, 12, 31))]
 
 
 def create_reports() -> FastAPI:
@@ -26,9 +29,7 @@ def monthly_activity(session: SessionDep) -> list[ActivityPoint]:
     return queries.activity(session)
 
 
-def daily_report(
-    session: SessionDep, day: Annotated[date, Query(ge=date(1990, 1, 1), le=date(2199, 12, 31))]
-) -> DayReport:
+def daily_report(session: SessionDep, day: ReportDay) -> DayReport:
     """Report one day's work, in UTC."""
     return queries.day_report(session, day)
 

@@ -9,8 +9,9 @@ import argparse
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
+from operator import itemgetter
 from random import Random
 from typing import Any
 
@@ -110,11 +111,11 @@ def fill(url: str, count: int, *, seed: int = 1, force: bool = False) -> int:
 
 def analyses(count: int, instrument_ids: dict[str, int], *, seed: int = 1) -> Iterator[Row]:
     """Yield `count` rows in the order they were recorded, day by day over the three years."""
-    random = Random(seed)  # noqa: S311 -- plausible data, not secrets
+    random = Random(seed)
     quotas = _daily_quotas(count)
     for day, quota in quotas:
         rows = islice(_day(random, day, instrument_ids), quota)
-        yield from sorted(rows, key=lambda row: row["recorded_at"])
+        yield from sorted(rows, key=itemgetter("recorded_at"))
 
 
 def _instruments(connection: Connection) -> dict[str, int]:
@@ -198,7 +199,8 @@ def _machine_for(random: Random, method: str, day: date) -> Machine:
 def _working_moment(random: Random, day: date) -> datetime:
     # Busiest late in the morning; nothing before half past six or after half past seven in the evening, UTC.
     minute = min(max(random.gauss(11 * 60 + 20, 150), 6 * 60 + 30), 19 * 60 + 30)
-    return datetime.combine(day, datetime.min.time(), UTC) + timedelta(minutes=int(minute), seconds=random.randint(0, 59))
+    second = random.randint(0, 59)
+    return datetime.combine(day, time(), UTC) + timedelta(minutes=int(minute), seconds=second)
 
 
 def _result(random: Random, method: str, machine: Machine, day: date) -> float:

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from inspect import isfunction
+from inspect import isfunction, signature
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,15 @@ HEADERS: dict[str, str] = json.loads(os.environ.get("LAB_TEST_HEADERS") or "{}")
 
 @pytest.fixture(scope="session")
 def app() -> Any:
-    """The application under test."""
+    """Return the application under test."""
     module, _, attribute = os.environ.get("LAB_APP", "lab.main:app").partition(":")
     found = getattr(import_module(module), attribute)
-    return found() if isfunction(found) else found
+    return found() if isfunction(found) and not signature(found).parameters else found
 
 
 @pytest.fixture(autouse=True)
 def fresh_database(tmp_path: Path) -> Iterator[str]:
-    """An empty database of the test's own, by its URL."""
+    """Yield an empty database of the test's own, as a URL."""
     url = f"sqlite:///{tmp_path / 'lab.db'}"
     database.configure(url)
     yield url
@@ -42,19 +42,19 @@ def fresh_database(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def client(app: Any) -> TestClient:
-    """A caller without the key."""
+    """Return a caller without the key."""
     return TestClient(app, headers=HEADERS)
 
 
 @pytest.fixture
 def keyed(app: Any) -> TestClient:
-    """A caller with the key."""
+    """Return a caller with the key."""
     return TestClient(app, headers={**HEADERS, "X-API-Key": KEY})
 
 
 @pytest.fixture
 def instrument(keyed: TestClient) -> int:
-    """The id of an instrument that exists."""
+    """Return the id of an instrument that exists."""
     answer = keyed.post("/instruments", json={"name": "IC 1", "model": "Anholt IC 2100", "location": "Room 12"})
     assert answer.status_code == 201
     return int(answer.json()["id"])
@@ -62,7 +62,7 @@ def instrument(keyed: TestClient) -> int:
 
 @pytest.fixture
 def record(keyed: TestClient, instrument: int) -> Callable[..., dict[str, Any]]:
-    """A function that records a result and returns it; its arguments replace the usual values."""
+    """Return a function that records a result and returns it; its arguments replace the usual values."""
 
     def record_one(**changes: Any) -> dict[str, Any]:
         usual = {

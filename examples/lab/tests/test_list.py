@@ -18,7 +18,7 @@ def week(keyed, record):
 
 
 def results(client, **params):
-    """The results a caller sees, in order."""
+    """Return the results a caller sees, in order."""
     answer = client.get("/analyses", params=params)
     assert answer.status_code == 200
     assert answer.json()["total"] >= len(answer.json()["items"])

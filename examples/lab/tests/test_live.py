@@ -35,7 +35,13 @@ def test_a_refused_result_is_not_announced(client, keyed, record, instrument):
     """The next message is the next result that was stored."""
     with client.websocket_connect("/ws/results") as socket:
         socket.receive_json()
-        strange = {"sample": "X", "instrument_id": instrument, "method": "ph", "result": 99, "recorded_at": "2026-03-01"}
+        strange = {
+            "sample": "X",
+            "instrument_id": instrument,
+            "method": "ph",
+            "result": 99,
+            "recorded_at": "2026-03-01",
+        }
         assert keyed.post("/analyses", json=strange).status_code == 422
         recorded = record()
         assert socket.receive_json()["analysis"] == recorded

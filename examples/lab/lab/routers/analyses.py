@@ -64,7 +64,7 @@ def correct_analysis(analysis_id: RowId, body: AnalysisPatch, session: SessionDe
     return AnalysisOut.model_validate(analysis)
 
 
-@router.delete("/{analysis_id}", status_code=204, dependencies=write)
+@router.delete("/{analysis_id}", status_code=204, response_model=None, dependencies=write)
 def delete_analysis(analysis_id: RowId, session: SessionDep) -> None:
     """Delete a result."""
     session.delete(queries.existing_analysis(session, analysis_id))
@@ -90,7 +90,7 @@ def _accepted_unit(body: AnalysisIn) -> str:
     method = METHODS.get(body.method)
     if method is None:
         raise HTTPException(400, f"Unknown method: {body.method}")
-    if body.unit not in (None, method.unit):
+    if body.unit not in {None, method.unit}:
         raise HTTPException(400, f"{method.code} is reported in {method.unit}")
     method.check(body.result)
     return method.unit

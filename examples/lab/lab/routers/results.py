@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Annotated
 
@@ -20,9 +20,7 @@ router = APIRouter(prefix="/ws")
 
 
 @router.websocket("/results")
-async def watch_results(
-    websocket: WebSocket, feed: FeedDep, latest: Annotated[int, Query(ge=0, le=100)] = 10
-) -> None:
+async def watch_results(websocket: WebSocket, feed: FeedDep, latest: Annotated[int, Query(ge=0, le=100)] = 10) -> None:
     """Send the `latest` results at once, then every new one. What the client says is ignored."""
     await websocket.accept()
     # Subscribed before the snapshot is read: a result may arrive twice, but none is missed.
@@ -35,7 +33,7 @@ async def watch_results(
 
 
 @asynccontextmanager
-async def _forwarding(subscription: Subscription, websocket: WebSocket) -> AsyncIterator[None]:
+async def _forwarding(subscription: Subscription, websocket: WebSocket) -> AsyncGenerator[None, None]:
     task = asyncio.create_task(_forward(subscription, websocket))
     try:
         yield

@@ -2,7 +2,7 @@
 
 const PAGE = 25;
 const LIVE = 12;
-const state = { offset: 0, total: 0, key: null, units: {} };
+const state = { offset: 0, total: 0, key: null };
 const $ = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat("en-GB", { maximumSignificantDigits: 4 });
 const whole = new Intl.NumberFormat("en-GB");
@@ -115,7 +115,6 @@ async function showOverview() {
   const [page, instruments, methods, activity] = await Promise.all([
     json("/analyses", { limit: 1 }), json("/instruments"), json("/methods"), json("/reports/activity"),
   ]);
-  state.units = Object.fromEntries(methods.map((method) => [method.code, method.unit]));
   $("figure-total").textContent = whole.format(page.total);
   $("figure-instruments").textContent = instruments.filter((instrument) => instrument.active).length;
   const retired = instruments.filter((instrument) => !instrument.active).length;
