@@ -159,3 +159,14 @@ def test_a_missing_part_is_loud(tmp_path, demand, outcome):
     ledger = {line["name"]: line for line in json.loads((tmp_path / "build" / "parts.json").read_text())}
     assert ledger["redis"]["source"] == "missing"
     assert ledger["redis"]["run" if demand else "skipped"] == 1
+
+
+def test_results_of_several_runs_are_added_up(tmp_path):
+    """One line says how a whole `make test` went: errors count as failures, skipped tests are named."""
+    for number, attributes in enumerate(['tests="5" failures="1" errors="1" skipped="1"', 'tests="4"']):
+        (tmp_path / f"{number}.xml").write_text(f"<testsuites><testsuite {attributes}/></testsuites>")
+    program = Path(__file__).parents[1] / "parts" / "total.py"
+    run = subprocess.run(
+        [sys.executable, program, *sorted(tmp_path.iterdir())], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == "6 passed, 2 failed, 1 skipped\n"
