@@ -1,0 +1,95 @@
+"""Which route a request is for, as the router itself would decide it.
+
+Threat: a rule looked up by a path that someone wrote, while the router runs another route (CVE-2026-48710; doubled
+slashes, encodings, trailing newlines). A route nobody noticed must fall to the default rule, never to an open one.
+Source: starlette.routing, fastapi.routing; what is private there is read in `routing_shapes` alone.
+
+What is noticed, and when: on every request, any change to any list of routes in the tree (added, removed, moved or
+exchanged routes and mounts, late inclusions, frontends, routes inside included routers and mounted applications);
+within half a second, an inner list or mounted application exchanged for another, and a pattern changed in place.
+Middleware inside a mounted application that rewrites paths is not seen: what it was mounted under is what is judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from time import monotonic
+from typing import Any
+
+import fastapi
+import starlette
+from starlette.routing import Router
+from starlette.types import Scope
+
+from rimlock.core.errors import ConfigurationError
+from rimlock.web.routing_index import Index
+from rimlock.web.routing_shapes import inner_router
+from rimlock.web.routing_tree import SOCKET, Branch, Target, walk
+
+__all__ = ["RouteTable", "Target", "versions"]
+
+_LOOK_CLOSELY = 0.5
+"""Seconds between two readings of what the cheap comparison cannot see."""
+
+
+class RouteTable:
+    """The effective routes of an application, looked up per request, rebuilt when the routes change."""
+
+    __slots__ = ("_branch", "_due", "_index", "_list", "_lists", "_router", "_signature", "_taken")
+
+    def __init__(self, app: Any) -> None:
+        """Read the routes of an application or router of Starlette's; raise `ConfigurationError` on another thing."""
+        router = inner_router(app)
+        if router is None:
+            raise ConfigurationError(f"{type(app).__qualname__} is neither a Starlette application nor a router.")
+        self._router: Router = router
+        try:
+            self._adopt(Branch(router))
+        except AttributeError as unknown_shape:
+            message = f"The routes of {versions()} have a shape this release does not know."
+            raise ConfigurationError(message) from unknown_shape
+
+    def resolve(self, scope: Scope) -> Target | None:
+        """Return what the router would run for `scope`; None for what it answers 404, 405 or a redirect.
+
+        The scope is read, never written. Query, Host header and URL play no part, except for routes by host name.
+        """
+        if self._lists != self._taken or self._router.routes is not self._list or monotonic() > self._due:
+            self._look_again()
+        path = scope["path"]
+        if path[:1] != "/" or "\n" in path:
+            return walk(self._branch, scope)
+        method = scope["method"] if scope["type"] == "http" else SOCKET
+        return self._index.find(method, path, scope.get("root_path", ""), scope)
+
+    def resolve_slowly(self, scope: Scope) -> Target | None:
+        """Return the same by asking route after route: the reference that `resolve` is tested against."""
+        return walk(Branch(self._router), scope)
+
+    def targets(self) -> Iterator[Target]:
+        """Yield all routes in match order, each inclusion and each method apart."""
+        return Branch(self._router).all_targets()
+
+    def _look_again(self) -> None:
+        branch = Branch(self._router)
+        changed = self._lists != self._taken or list(branch.signature()) != self._signature
+        if changed or list(map(id, branch.all_lists())) != list(map(id, self._lists)):
+            self._adopt(branch)
+        self._list = self._router.routes
+        self._due = monotonic() + _LOOK_CLOSELY
+
+    def _adopt(self, branch: Branch) -> None:
+        """Take a tree as the current one. The lists are copied first: a change meanwhile is seen as a difference."""
+        lists = list(branch.all_lists())
+        self._taken = [list(routes) for routes in lists]
+        self._lists = lists
+        self._branch = branch
+        self._index = Index(branch)
+        self._signature = list(branch.signature())
+        self._list = self._router.routes
+        self._due = monotonic() + _LOOK_CLOSELY
+
+
+def versions() -> str:
+    """Return the framework's versions, for messages."""
+    return f"FastAPI {fastapi.__version__} with Starlette {starlette.__version__}"
