@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -139,7 +140,9 @@ def _start(directory: Path, programs: Path, *, source: str) -> Part:
 
 def _run(account: str | None, directory: Path, *command: str | Path) -> None:
     """Run a program of PostgreSQL's as `account`, away from a working directory it may not enter."""
-    privileges = {"user": account, "group": pwd.getpwnam(account).pw_gid, "extra_groups": []} if account else {}
+    privileges: dict[str, Any] = (
+        {"user": account, "group": pwd.getpwnam(account).pw_gid, "extra_groups": []} if account else {}
+    )
     with (directory / "output").open("w+") as output:
         done = subprocess.run(command, cwd=directory, stdout=output, stderr=output, check=False, **privileges)
         output.seek(0)
