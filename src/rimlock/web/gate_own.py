@@ -52,7 +52,7 @@ class OwnRoutes:
             **scope,
             # A proxy may have cut the root path off; ASGI has it in the path, and mounted applications rely on it.
             "path": root_path + below,
-            "app_root_path": scope.get("app_root_path", root_path),
+            "app_root_path": root_path + self._prefix,  # our own router makes our own addresses
             "root_path": root_path + self._prefix,
             "endpoint": self.app,
         }

@@ -57,9 +57,9 @@ class RouteTable:
         if self._lists != self._taken or self._router.routes is not self._list or monotonic() > self._due:
             self._look_again()
         path = scope["path"]
-        if path[:1] != "/" or "\n" in path:
+        method = SOCKET if scope["type"] == "websocket" else scope["method"]
+        if path[:1] != "/" or "\n" in path or (method == SOCKET and scope["type"] == "http"):
             return walk(self._branch, scope)
-        method = scope["method"] if scope["type"] == "http" else SOCKET
         return self._index.find(method, path, scope.get("root_path", ""), scope)
 
     def resolve_slowly(self, scope: Scope) -> Target | None:
