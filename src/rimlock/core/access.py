@@ -34,7 +34,24 @@ __all__ = [
     "parse_pattern",
 ]
 
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY", "WS", "MOUNT", "FRONTEND", "*"})
+METHODS = frozenset(
+    {
+        "GET",
+        "HEAD",
+        "POST",
+        "PUT",
+        "PATCH",
+        "DELETE",
+        "OPTIONS",
+        "TRACE",
+        "CONNECT",
+        "QUERY",
+        "WS",
+        "MOUNT",
+        "FRONTEND",
+        "*",
+    }
+)
 
 
 class Stage(StrEnum):
@@ -131,7 +148,11 @@ class RuleBook:
     def fallback(self) -> Ruling:
         """What is in force where the router matches nothing."""
         return Ruling(
-            stage=self.default, requirement=ANYONE_KNOWN, stage_source="default", requirement_source="default", stated=False
+            stage=self.default,
+            requirement=ANYONE_KNOWN,
+            stage_source="default",
+            requirement_source="default",
+            stated=False,
         )
 
     def with_running(self, running: Iterable[Rule]) -> RuleBook:
@@ -140,9 +161,12 @@ class RuleBook:
 
     def _rule(self, method: str, path: str) -> Ruling:
         sources = (self.running, self.file, self.code)
-        stage = _best((rule for rule in source if rule.stage is not None and rule.covers(method, path)) for source in sources)
+        stage = _best(
+            (rule for rule in source if rule.stage is not None and rule.covers(method, path)) for source in sources
+        )
         demand = _best(
-            (rule for rule in source if rule.requirement is not None and rule.covers(method, path)) for source in sources
+            (rule for rule in source if rule.requirement is not None and rule.covers(method, path))
+            for source in sources
         )
         return Ruling(
             stage=stage.stage if stage and stage.stage else self.default,
@@ -162,7 +186,9 @@ class Decision:
     refused: bool
 
 
-def decide(stage: Stage, requirement: Requirement, principal: Principal | None, bad: AuthError | None, now: float) -> Decision:
+def decide(
+    stage: Stage, requirement: Requirement, principal: Principal | None, bad: AuthError | None, now: float
+) -> Decision:
     """Judge what a request brought. `bad`: why a credential of ours that it carried does not count.
 
     In `required` a bad credential refuses even when another one is good. In the stages before, it is only recorded.
@@ -215,7 +241,9 @@ def _parse(pattern: str) -> tuple[str, re.Pattern[str], str]:
     method, _, template = pattern.strip().rpartition(" ")
     method = method.strip().upper() or "*"
     if method not in METHODS or not template.startswith("/"):
-        raise ConfigurationError(f"{pattern!r} is no route pattern; write 'GET /items/{{id}}', '/items/{{id}}' or '/items/**'")
+        raise ConfigurationError(
+            f"{pattern!r} is no route pattern; write 'GET /items/{{id}}', '/items/{{id}}' or '/items/**'"
+        )
     if "*" in template.removesuffix("**"):
         raise ConfigurationError(f"{pattern!r}: only a last segment ** stands for other routes")
     if not template.endswith("**"):

@@ -57,7 +57,9 @@ class Account:
 
     def __repr__(self) -> str:
         """Show no hash."""
-        return f"Account(user_id={self.user_id!r}, active={self.active}, epoch={self.epoch}, roles={sorted(self.roles)})"
+        return (
+            f"Account(user_id={self.user_id!r}, active={self.active}, epoch={self.epoch}, roles={sorted(self.roles)})"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,13 @@ def standing(tx: Transaction, user_id: str) -> Account | None:
 
 
 def open_account(
-    tx: Transaction, user_id: str, *, now: int, password_hash: str | None = None, roles: Iterable[str] = (), verified: bool = False
+    tx: Transaction,
+    user_id: str,
+    *,
+    now: int,
+    password_hash: str | None = None,
+    roles: Iterable[str] = (),
+    verified: bool = False,
 ) -> Account:
     """Give a new user a standing."""
     row = {
@@ -120,9 +128,13 @@ def set_active(tx: Transaction, user_id: str, *, active: bool, now: int) -> None
     tx.emit(AccountEnabled(at=now, user_id=user_id) if active else AccountDisabledEvent(at=now, user_id=user_id))
 
 
-def set_password_hash(tx: Transaction, user_id: str, password_hash: str, *, now: int, must_change: bool = False) -> None:
+def set_password_hash(
+    tx: Transaction, user_id: str, password_hash: str, *, now: int, must_change: bool = False
+) -> None:
     """Store the hash of a new password. Raises NotFound."""
-    _change(tx, user_id, {"password_hash": password_hash, "password_changed_at": now, "must_change_password": must_change})
+    _change(
+        tx, user_id, {"password_hash": password_hash, "password_changed_at": now, "must_change_password": must_change}
+    )
     raise_epoch(tx, user_id, now=now)
 
 

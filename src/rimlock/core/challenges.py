@@ -41,7 +41,13 @@ class Challenge:
 
 
 def issue(
-    tx: Transaction, purpose: str, *, now: int, seconds: int, user_id: str | None = None, data: Mapping[str, Any] | None = None
+    tx: Transaction,
+    purpose: str,
+    *,
+    now: int,
+    seconds: int,
+    user_id: str | None = None,
+    data: Mapping[str, Any] | None = None,
 ) -> str:
     """Make a secret for one use within `seconds`, and return it. It can be read nowhere afterwards."""
     token, challenge_id, stored = new_challenge()

@@ -16,17 +16,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
-
-from rimlock.core.errors import ConfigurationError
-
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Executable, RowMapping
 
     from rimlock.core.events import Event
 
-__all__ = ["Database", "Transaction", "Transition", "open_database"]
+__all__ = ["Database", "Publish", "Transaction", "Transition"]
 
 T = TypeVar("T")
 Publish = Callable[["Event"], None]
@@ -113,21 +108,3 @@ class Database(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Give every connection back. Work already accepted is finished first."""
-
-
-def open_database(url: str, publish: Publish) -> Database:
-    """Open the database behind `url` (sqlite:///file.db, postgresql://…). Raises ConfigurationError."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise ConfigurationError("DATABASE_URL is not a database address; write sqlite:///app.db or postgresql://…") from None
-    backend = parsed.get_backend_name()
-    if backend == "sqlite":
-        from rimlock.core.database_sqlite import SQLiteDatabase
-
-        return SQLiteDatabase(parsed, publish)
-    if backend == "postgresql":
-        from rimlock.core.database_postgres import PostgresDatabase
-
-        return PostgresDatabase(parsed, publish)
-    raise ConfigurationError(f"Rimlock keeps its tables in SQLite or PostgreSQL, not in {backend!r}")

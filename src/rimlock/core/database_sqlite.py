@@ -271,7 +271,9 @@ def _connect(path: str) -> sqlite3.Connection:
 
 def _engine(path: str) -> Engine:
     """An engine whose connections never begin by themselves: the transactions here are explicit."""
-    engine = create_engine("sqlite://", creator=lambda: _connect(path), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    engine = create_engine(
+        "sqlite://", creator=lambda: _connect(path), poolclass=NullPool, isolation_level="AUTOCOMMIT"
+    )
 
     @event.listens_for(engine, "connect")
     def _explicit(connection: sqlite3.Connection, _record: object) -> None:

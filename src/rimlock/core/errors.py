@@ -50,7 +50,9 @@ class AuthError(Exception):
         super().__init_subclass__(**kwargs)
         owner = REGISTRY.setdefault(cls.code, cls)
         if owner is not cls and (owner.__module__, owner.__qualname__) != (cls.__module__, cls.__qualname__):
-            raise ConfigurationError(f"error code {cls.code!r} of {cls.__qualname__} already belongs to {owner.__qualname__}")
+            raise ConfigurationError(
+                f"error code {cls.code!r} of {cls.__qualname__} already belongs to {owner.__qualname__}"
+            )
 
     def __init__(
         self, detail: str | None = None, *, retry_after: int | None = None, errors: tuple[dict[str, str], ...] = ()

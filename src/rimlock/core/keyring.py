@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, or_, select, update
 
-from rimlock.core.errors import NotFound, Unavailable
+from rimlock.core.errors import ConfigurationError, NotFound, Unavailable
 from rimlock.core.events import Event
 from rimlock.core.revocations import announce
 from rimlock.core.schema import signing_key as table
 from rimlock.crypto import jose
-from rimlock.crypto.opaque import new_secret
+from rimlock.crypto.opaque import digest
 from rimlock.crypto.sealing import seal, unseal
+from rimlock.crypto.secret import check_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +33,18 @@ if TYPE_CHECKING:
     from rimlock.core.database import Transaction
     from rimlock.crypto.secret import RootSecret
 
-__all__ = ["KeyRing", "SigningKeyMade", "SigningKeyRevoked", "StoredKey", "load", "make", "revoke", "rotate"]
+__all__ = [
+    "KeyRing",
+    "SigningKeyMade",
+    "SigningKeyRevoked",
+    "StoredKey",
+    "ensure",
+    "load",
+    "make",
+    "revoke",
+    "rotate",
+    "shared_ring",
+]
 
 PURPOSE = "signing-keys"
 
@@ -96,7 +109,7 @@ def load(tx: Transaction, root: RootSecret) -> KeyRing:
 
 def make(tx: Transaction, root: RootSecret, algorithm: str, *, now: int, lead: int = 0) -> str:
     """Make a key that signs from `now + lead` on; return its kid."""
-    key = jose.generate(algorithm, new_secret(9))
+    key = jose.generate(algorithm, token_urlsafe(9))
     row = {
         "kid": key.kid,
         "algorithm": algorithm,
@@ -109,6 +122,27 @@ def make(tx: Transaction, root: RootSecret, algorithm: str, *, now: int, lead: i
     announce(tx, "signing_key", key.kid, now=now)
     tx.emit(SigningKeyMade(at=now, kid=key.kid, algorithm=algorithm, signs_from=now + lead))
     return key.kid
+
+
+def ensure(tx: Transaction, root: RootSecret, algorithm: str, *, now: int) -> None:
+    """Make the first key of an algorithm, unless there is one. Processes that start together make one."""
+    tx.lock("rimlock-signing-keys")
+    query = select(table.c.kid).where(
+        table.c.algorithm == algorithm, or_(table.c.verifies_until.is_(None), table.c.verifies_until > now)
+    )
+    if tx.one(query) is None:
+        make(tx, root, algorithm, now=now)
+
+
+def shared_ring(secret: str) -> KeyRing:
+    """Return the ring of the one key that is a secret shared with others (HS256). Raises ConfigurationError."""
+    raw = secret.encode()
+    try:
+        check_secret(raw)
+        key = jose.load_private("HS256", digest(raw)[:16], raw)
+    except ValueError as error:
+        raise ConfigurationError(f"JWT_SECRET: {error}") from None
+    return KeyRing((StoredKey(key=key, created_at=0, signs_from=0, verifies_until=None),))
 
 
 def rotate(tx: Transaction, root: RootSecret, algorithm: str, *, now: int, lead: int, overlap: int) -> str:

@@ -89,9 +89,7 @@ def complete(
         verdict = policy(tx, login)
         if isinstance(verdict, Deny):
             return _refused(tx, proof, verdict.error, device, now)
-    session = sessions.issue(
-        tx, proof.user_id, methods=(proof.method,), device=device, lifetimes=lifetimes, now=now
-    )
+    session = sessions.issue(tx, proof.user_id, methods=(proof.method,), device=device, lifetimes=lifetimes, now=now)
     return SignedIn(session=session, account=account)
 
 

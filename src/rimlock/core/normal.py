@@ -72,4 +72,4 @@ def _plain(text: str) -> bool:
 
 
 def _refused(field: str, code: str, detail: str) -> InvalidRequest:
-    return InvalidRequest(errors=({"field": field, "code": code, "detail": detail},))
+    return InvalidRequest(errors=({"name": field, "code": code, "detail": detail},))

@@ -94,7 +94,15 @@ def _append(
         select(table.c.stage).where(table.c.method == method, table.c.path == path).order_by(table.c.id.desc()).limit(1)
     )
     before = standing["stage"] if standing else None
-    row = {"method": method, "path": path, "stage": stage, "before": before, "actor": actor[:200], "at": now, "reverts": reverts}
+    row = {
+        "method": method,
+        "path": path,
+        "stage": stage,
+        "before": before,
+        "actor": actor[:200],
+        "at": now,
+        "reverts": reverts,
+    }
     made = tx.one(insert(table).values(**row).returning(table.c.id))
     assert made is not None
     announce(tx, "rollout", str(made["id"]), now=now)
@@ -106,7 +114,9 @@ def _newest(tx: Transaction, pattern: str | None) -> Change | None:
     """The newest change that neither undoes another nor was undone itself."""
     tx.lock("rimlock-rollout")
     undone = select(table.c.reverts).where(table.c.reverts.is_not(None))
-    query = select(table).where(table.c.reverts.is_(None), table.c.id.not_in(undone)).order_by(table.c.id.desc()).limit(1)
+    query = (
+        select(table).where(table.c.reverts.is_(None), table.c.id.not_in(undone)).order_by(table.c.id.desc()).limit(1)
+    )
     if pattern is not None:
         method, _, path = parse_pattern(pattern)
         query = query.where(table.c.method == method, table.c.path == path)

@@ -44,7 +44,9 @@ __all__ = [
     "refresh",
 ]
 
-EndReason = Literal["logout", "logout_all", "ended_by_user", "ended_by_admin", "password", "disabled", "deleted", "reuse"]
+EndReason = Literal[
+    "logout", "logout_all", "ended_by_user", "ended_by_admin", "password", "disabled", "deleted", "reuse"
+]
 Transport = Literal["body", "cookie"]
 
 
@@ -137,7 +139,9 @@ class RefreshReused(Event):
     generation: int
 
 
-def issue(tx: Transaction, user_id: str, *, methods: Sequence[str], device: Device, lifetimes: Lifetimes, now: int) -> Session:
+def issue(
+    tx: Transaction, user_id: str, *, methods: Sequence[str], device: Device, lifetimes: Lifetimes, now: int
+) -> Session:
     """Start a session. Only the door (`core.login.complete`) may call this."""
     absolute = lifetimes.absolute if device.remembered else min(lifetimes.browser, lifetimes.absolute)
     session = Session(

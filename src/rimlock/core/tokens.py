@@ -7,6 +7,7 @@ Source: RFC 9068 (JWT profile for access tokens), RFC 8725 (JWT best practice).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -39,7 +40,7 @@ class TokenSettings:
     issuer: str
     audience: str
     lifetime: int = 900
-    leeway: int = 30
+    leeway: int = 5
     client_id: str = "first-party"
 
 
@@ -74,7 +75,10 @@ class JwtAccessTokens:
         self._permissions = permissions
         self._ring: KeyRing | None = None
         self._expect = jose.Expectation(
-            issuer=settings.issuer, audience=settings.audience, leeway=settings.leeway, max_lifetime=MAX_LIFETIME
+            issuer=settings.issuer,
+            audience=settings.audience,
+            leeway=timedelta(seconds=settings.leeway),
+            max_lifetime=timedelta(seconds=MAX_LIFETIME),
         )
 
     def use(self, ring: KeyRing) -> None:
@@ -83,9 +87,9 @@ class JwtAccessTokens:
 
     @property
     def ring(self) -> KeyRing:
-        """The keys in use. Raises CredentialInvalid before they are loaded, so that nothing is let in."""
+        """The keys in use. Raises KeyUnknown before they are loaded, so that nothing is let in."""
         if self._ring is None:
-            raise CredentialInvalid
+            raise KeyUnknown
         return self._ring
 
     def sign(self, grant: Grant, now: float) -> tuple[str, int]:

@@ -129,7 +129,10 @@ class OwnUsers:
         if search:
             start = search.casefold()
             query = query.where(
-                or_(table.c.email_key.startswith(start, autoescape=True), table.c.username_key.startswith(start, autoescape=True))
+                or_(
+                    table.c.email_key.startswith(start, autoescape=True),
+                    table.c.username_key.startswith(start, autoescape=True),
+                )
             )
         return [found for row in tx.all(query) if (found := _user(row))]
 
@@ -158,7 +161,7 @@ def _user(row: RowMapping | None) -> User | None:
 
 
 def _unknown_field(name: str) -> dict[str, str]:
-    return {"field": name, "code": "field_not_editable", "detail": "This field cannot be changed here."}
+    return {"name": name, "code": "field_not_editable", "detail": "This field cannot be changed here."}
 
 
 def _by(column: str) -> Any:

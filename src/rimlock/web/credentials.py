@@ -25,7 +25,17 @@ if TYPE_CHECKING:
     from rimlock.core.revocations import Revocations
     from rimlock.core.tokens import AccessTokens, VerifiedTokens
 
-__all__ = ["BearerReader", "Credentials", "Extractor", "Identity", "KeyReader", "Reader", "from_authorization", "from_header", "from_query"]
+__all__ = [
+    "BearerReader",
+    "Credentials",
+    "Extractor",
+    "Identity",
+    "KeyReader",
+    "Reader",
+    "from_authorization",
+    "from_header",
+    "from_query",
+]
 
 Scope = MutableMapping[str, Any]
 Answer = Principal | AuthError | None
@@ -54,7 +64,9 @@ NOBODY = Identity(None, None)
 class Credentials:
     """Asks every reader in turn. The first principal counts; a bad credential is remembered, never hidden."""
 
-    def __init__(self, readers: Sequence[Reader], follower: Follower, on_stale: OnStale, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, readers: Sequence[Reader], follower: Follower, on_stale: OnStale, clock: Callable[[], float]
+    ) -> None:
         """`on_stale`: what to do while the follower cannot vouch for its memory."""
         self._readers = tuple(readers)
         self._follower = follower
@@ -80,7 +92,9 @@ class Credentials:
                 return self._finish(scope, now, answer, place, Identity(principal, bad))
         return Identity(principal, bad) if principal or bad else NOBODY
 
-    async def _finish(self, scope: Scope, now: float, waiting: Awaitable[Answer], place: int, so_far: Identity) -> Identity:
+    async def _finish(
+        self, scope: Scope, now: float, waiting: Awaitable[Answer], place: int, so_far: Identity
+    ) -> Identity:
         """Go on from the reader that had to ask the database."""
         found = _with(so_far, await waiting)
         for reader in self._readers[place + 1 :]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from rimlock.core.access import RuleBook, Ruling, Stage, decide
@@ -18,10 +19,16 @@ if TYPE_CHECKING:
     from rimlock.core.principal import Principal
     from rimlock.web.routing import Target
 
-__all__ = ["PASSAGE", "GateJudge", "Passage"]
+__all__ = ["DOOR", "PASSAGE", "GateJudge", "Passage"]
 
 PASSAGE = "rimlock.passage"
 """Where the outcome is put in the ASGI scope."""
+
+DOOR = "rimlock.door"
+"""Where the gate puts the door, for the dependencies of routes."""
+
+LOOK_SECONDS = 0.25
+"""How often a route that asks for nothing looks whether the rules were changed."""
 
 Observe = Callable[["Target | None", "Principal | None", AuthError], None]
 Verdict = AuthError | None
@@ -39,23 +46,60 @@ class Passage:
 class GateJudge:
     """Judges by a rule book that may be exchanged at any time."""
 
-    def __init__(self, rules: RuleBook, credentials: Credentials, observe: Observe, clock: Callable[[], float]) -> None:
-        """`observe` is told of every request that a required route would have refused."""
+    def __init__(
+        self,
+        rules: RuleBook,
+        credentials: Credentials,
+        *,
+        door: object,
+        prepare: Callable[[], Awaitable[None]],
+        look: Callable[[], object],
+        observe: Observe,
+        clock: Callable[[], float],
+    ) -> None:
+        """`prepare` starts what is not started yet; `look` notices changed rules; `door` is for the dependencies.
+
+        `observe` is told of every request that a required route would have refused.
+        """
         self.rules = rules
+        self.prepared = False
         self._credentials = credentials
+        self.door = door
+        self._prepare = prepare
+        self._look = look
+        self._look_at = 0.0
         self._observe = observe
         self._clock = clock
 
     def __call__(self, scope: Scope, target: Target | None) -> Verdict | Awaitable[Verdict]:
         """Return None to let the request through, or the error that refuses it; an awaitable when I/O is needed."""
+        scope[DOOR] = self.door
+        if not self.prepared:
+            return self._prepare_and_judge(scope, target)
+        if monotonic() >= self._look_at:
+            self._look_at = monotonic() + LOOK_SECONDS
+            self._look()
         rules = self.rules
         ruling = rules.fallback if target is None else rules.ruling(target.method, target.path)
         if ruling.stage is Stage.OPEN:
             return None
         identity = self._credentials.identify(scope)
+        if rules is not self.rules:
+            return self(scope, target)
         if isinstance(identity, Identity):
             return self._judge(scope, target, ruling, identity)
         return self._judge_later(scope, target, ruling, identity)
+
+    async def ready(self) -> None:
+        """Start what is not started, where the host runs no lifespan: its tests often do not. Raises Unavailable."""
+        if not self.prepared:
+            await self._prepare()
+            self.prepared = True
+
+    async def _prepare_and_judge(self, scope: Scope, target: Target | None) -> Verdict:
+        await self.ready()
+        verdict = self(scope, target)
+        return verdict if verdict is None or isinstance(verdict, AuthError) else await verdict
 
     async def _judge_later(
         self, scope: Scope, target: Target | None, ruling: Ruling, waiting: Awaitable[Identity]
@@ -77,5 +121,3 @@ class GateJudge:
             return decision.error
         self._observe(target, decision.principal, decision.error)
         return None
-
-

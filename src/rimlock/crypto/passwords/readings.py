@@ -14,7 +14,7 @@ from rimlock.crypto.passwords.patterns import is_predictable, repeated_unit
 
 __all__ = ["fold", "readings"]
 
-_LONGEST_PADDING = 4
+_LONGEST_PADDING = 5
 _LOOK_ALIKES = str.maketrans("013457@$!+", "oieastasit")
 
 

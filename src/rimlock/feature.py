@@ -1,0 +1,102 @@
+"""The plug: what a feature is given, and the few things it may give back.
+
+Threat: a feature that reaches around the doors because nothing else gives it what it needs.
+Source: design section 2; docs/decisions/0003.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from rimlock.core.access import RuleBook
+    from rimlock.core.clock import Clock
+    from rimlock.core.database import Database
+    from rimlock.core.follower import Follower
+    from rimlock.core.hashing import HashingPool
+    from rimlock.core.keyring import KeyRing
+    from rimlock.core.login import Policy
+    from rimlock.core.observations import Observations
+    from rimlock.core.revocations import Revocations
+    from rimlock.core.sessions import Device, Lifetimes
+    from rimlock.core.users import Users
+    from rimlock.crypto.passwords.policy import PasswordPolicy
+    from rimlock.crypto.secret import RootSecret
+    from rimlock.settings import Settings
+    from rimlock.web.browser import Browser
+    from rimlock.web.credentials import Reader
+    from rimlock.web.entrance import Entrance
+    from rimlock.web.routing import RouteTable
+
+__all__ = ["Context", "Feature", "Form", "GrantHandler", "Probe"]
+
+Form = Mapping[str, str]
+GrantHandler = Callable[["Request", Form], Awaitable["Response"]]
+"""Answers one `grant_type` of the token endpoint (RFC 6749 section 4). Raises AuthError."""
+
+Probe = Callable[[], Awaitable[Mapping[str, Any]]]
+"""One part of the health check; raises when the part is not well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What features may use of one installation."""
+
+    settings: Settings
+    clock: Clock
+    root: RootSecret
+    database: Database
+    users: Users
+    passwords: HashingPool
+    password_policy: PasswordPolicy
+    policies: Sequence[Policy]
+    lifetimes: Lifetimes
+    entrance: Entrance
+    browser: Browser
+    revocations: Revocations
+    follower: Follower
+    observations: Observations
+    ring: Callable[[], KeyRing]
+    """The signing keys as this process knows them."""
+    rules: Callable[[], RuleBook]
+    """The rule book in force."""
+    routes: Callable[[], RouteTable | None]
+    """The host's routes, once installed."""
+    flush: Callable[[], Awaitable[None]]
+    """Write waiting observations now."""
+    device: Callable[[Request, bool, str], Device]
+    """Describe where a sign-in comes from: request, remembered, transport."""
+
+    def now(self) -> int:
+        """Whole seconds since the epoch."""
+        return int(self.clock())
+
+
+class Feature:
+    """One folder that can be deleted. A subclass overrides what it has to give."""
+
+    name: str = ""
+
+    def routes(self, context: Context) -> APIRouter | None:
+        """Return routes, to stand under the prefix."""
+
+    def grants(self, context: Context) -> Mapping[str, GrantHandler]:
+        """Return handlers of the token endpoint, by `grant_type`."""
+        return {}
+
+    def readers(self, context: Context) -> Sequence[Reader]:
+        """Return readers of credentials, asked after those of access tokens."""
+        return ()
+
+    def probes(self, context: Context) -> Mapping[str, Probe]:
+        """Return parts of the health check, by name."""
+        return {}
+
+    async def start(self, context: Context) -> None:
+        """Do what has to be done once, before the first request."""

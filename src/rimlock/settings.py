@@ -1,0 +1,230 @@
+"""Everything that can be set, with its default: as keyword arguments, or from the environment.
+
+Threat: a sample secret in production; a wildcard origin with credentials; a dangerous switch nobody remembers.
+Source: OWASP ASVS 5.0 V13.2.3, V3.4.2; design section 7.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets as randomness
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
+
+from rimlock.core.access import Stage
+from rimlock.core.errors import ConfigurationError
+from rimlock.core.sessions import Lifetimes
+from rimlock.core.tokens import MAX_LIFETIME
+
+__all__ = ["DESKTOP_ORIGINS", "Algorithm", "Settings", "from_environment"]
+
+Algorithm = Literal["EdDSA", "ES256", "RS256", "HS256"]
+Registration = Literal["open", "closed"]
+OnStale = Literal["refuse", "ask"]
+
+DESKTOP_ORIGINS = ("tauri://localhost", "http://tauri.localhost", "https://tauri.localhost")
+"""Where the pages of a Tauri application come from, on the three desktop systems."""
+
+SECRET_FILE = "rimlock.secret"
+DEFAULT_DATABASE = "sqlite:///rimlock.db"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Settings of one installation. Raises ConfigurationError, with the mend in the sentence.
+
+    `secrets`: root secrets of at least 32 bytes; the first signs and seals, all verify and unseal.
+    `jwt_secret`: key of the HS256 algorithm, for systems that verify our tokens with a shared secret.
+    `issuer`, `audience`: what access tokens say; the audience is the issuer unless set.
+    `origins`: exact browser origins that may send the refresh cookie.
+    `api_key_headers`, `api_key_query`: where API keys are looked for besides `Authorization: Bearer`.
+    `api_key_prefix`: how keys issued here begin. `config`: the rule file. `default_stage`: of routes no rule names.
+    `hash_workers`, `hash_queue`: how many passwords are hashed at once, and how many may wait.
+    `poll_interval`: how often PostgreSQL is asked for revocations. `max_staleness`: after how long without an answer
+    `on_stale` applies: refuse, or ask the database for each request.
+    `redis_url`: a Valkey or Redis that shares the revocation list. `product`: words a password may not consist of.
+    `create_tables`: make our tables where none of them exist yet (on SQLite only, unless set).
+    `insecure_cookies`: leave `Secure` and `__Host-` off the refresh cookie, for a host name without TLS.
+    """
+
+    secrets: Sequence[str] = field(repr=False)
+    jwt_secret: str | None = field(default=None, repr=False)
+    database: str = field(default=DEFAULT_DATABASE, repr=False)
+    issuer: str = "http://localhost:8000"
+    audience: str | None = None
+    algorithm: Algorithm = "EdDSA"
+    prefix: str = "/auth"
+    origins: Sequence[str] = ()
+    access_lifetime: timedelta = timedelta(minutes=15)
+    session_lifetime: timedelta = timedelta(days=30)
+    session_idle: timedelta = timedelta(days=14)
+    browser_session: timedelta = timedelta(hours=24)
+    refresh_grace: timedelta = timedelta(seconds=30)
+    signing_key_age: timedelta = timedelta(days=90)
+    password_minimum: int = 15
+    password_composition: Sequence[str] = ()
+    product: Sequence[str] = ()
+    hash_workers: int = 1
+    hash_queue: int = 16
+    registration: Registration = "open"
+    api_key_headers: Sequence[str] = ("X-API-Key",)
+    api_key_query: Sequence[str] = ()
+    api_key_prefix: str = "rl"
+    config: Path | None = None
+    default_stage: Stage = Stage.OPEN
+    poll_interval: timedelta = timedelta(milliseconds=500)
+    max_staleness: timedelta = timedelta(seconds=5)
+    on_stale: OnStale = "refuse"
+    listen: bool = True
+    redis_url: str | None = field(default=None, repr=False)
+    create_tables: bool | None = None
+    insecure_cookies: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be safe. Raises ConfigurationError."""
+        _check_urls(self)
+        _check_times(self)
+        _check_choices(self)
+        if self.algorithm == "HS256" and not self.jwt_secret:
+            raise ConfigurationError("HS256 signs with a shared secret; set JWT_SECRET to at least 32 random bytes")
+
+    @property
+    def lifetimes(self) -> Lifetimes:
+        """The lifetimes of sessions, in seconds."""
+        return Lifetimes(
+            absolute=int(self.session_lifetime.total_seconds()),
+            idle=int(self.session_idle.total_seconds()),
+            browser=int(self.browser_session.total_seconds()),
+            grace=int(self.refresh_grace.total_seconds()),
+        )
+
+
+def from_environment(environment: Mapping[str, str] | None = None, **given: Any) -> Settings:
+    """Read the settings from environment variables; `given` keyword arguments win. Raises ConfigurationError.
+
+    Every setting is `RIMLOCK_<NAME>` in capitals; `DATABASE_URL`, `JWT_SECRET` and `ALLOWED_ORIGINS` are understood
+    as well. Lists are separated by commas, durations are seconds. Without any secret, a database file of our own
+    gets a random one in a file beside it that only its owner can read.
+    """
+    env = os.environ if environment is None else environment
+    found: dict[str, Any] = {}
+    for name in Settings.__dataclass_fields__:
+        text = env.get(f"RIMLOCK_{name.upper()}") or env.get(_ALIASES.get(name, ""))
+        if text:
+            found[name] = _parsed(name, text)
+    found.update(given)
+    if "config" not in found and Path("rimlock.toml").exists():
+        found["config"] = Path("rimlock.toml")
+    if not found.get("secrets"):
+        found["secrets"] = _secrets(found.get("jwt_secret"), found.get("database", DEFAULT_DATABASE))
+    return Settings(**found)
+
+
+_ALIASES = {
+    "database": "DATABASE_URL",
+    "jwt_secret": "JWT_SECRET",
+    "origins": "ALLOWED_ORIGINS",
+    "redis_url": "REDIS_URL",
+}
+_LISTS = {"secrets", "origins", "password_composition", "product", "api_key_headers", "api_key_query"}
+_NUMBERS = {"password_minimum", "hash_workers", "hash_queue"}
+_SWITCHES = {"listen", "create_tables", "insecure_cookies"}
+_TIMES = {
+    "access_lifetime",
+    "session_lifetime",
+    "session_idle",
+    "browser_session",
+    "refresh_grace",
+    "signing_key_age",
+    "poll_interval",
+    "max_staleness",
+}
+
+
+def _parsed(name: str, text: str) -> Any:
+    try:
+        if name in _LISTS:
+            return tuple(part.strip() for part in text.split(",") if part.strip())
+        if name in _TIMES:
+            return timedelta(seconds=float(text))
+        if name in _NUMBERS:
+            return int(text)
+        if name in _SWITCHES:
+            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
+        return {"config": Path, "default_stage": Stage}.get(name, str)(text)
+    except (ValueError, KeyError, OverflowError):
+        raise ConfigurationError(f"RIMLOCK_{name.upper()} is not understood; see the environment reference") from None
+
+
+def _secrets(jwt_secret: str | None, database: str) -> Sequence[str]:
+    """Find a root secret for somebody who set none. Raises ConfigurationError where that would not be safe."""
+    if jwt_secret:
+        return (jwt_secret,)
+    if not database.startswith("sqlite"):
+        raise ConfigurationError("set RIMLOCK_SECRETS to at least 32 random bytes, the same for every process")
+    place = Path(database.partition("///")[2] or ".").absolute().parent / SECRET_FILE
+    try:
+        handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return (_settled(place),)
+    except OSError:
+        raise ConfigurationError(
+            f"{place.name} cannot be written beside the database; set RIMLOCK_SECRETS instead"
+        ) from None
+    with os.fdopen(handle, "w") as file:
+        file.write(made := randomness.token_urlsafe(48))
+    return (made,)
+
+
+def _settled(place: Path) -> str:
+    """Read the secret another process is perhaps writing at this moment."""
+    from time import sleep
+
+    for _ in range(50):
+        if text := place.read_text().strip():
+            return text
+        sleep(0.02)
+    raise ConfigurationError(f"{place.name} is empty; delete it, or set RIMLOCK_SECRETS")
+
+
+def _check_urls(settings: Settings) -> None:
+    if not settings.prefix.startswith("/") or settings.prefix.endswith("/"):
+        raise ConfigurationError(f"prefix {settings.prefix!r} must begin with a slash and not end with one, like /auth")
+    issuer = urlsplit(settings.issuer)
+    if issuer.scheme not in {"http", "https"} or not issuer.netloc or issuer.query or issuer.fragment:
+        raise ConfigurationError("issuer must be the public address of this service, like https://api.example.com")
+    for origin in settings.origins:
+        _check_origin(origin)
+
+
+def _check_origin(origin: str) -> None:
+    if "*" in origin:
+        raise ConfigurationError(
+            "a wildcard origin with credentials lets every site act as your users; "
+            "list each origin exactly, like https://app.example.com"
+        )
+    parts = urlsplit(origin)
+    if not parts.scheme or not parts.netloc or parts.path or parts.query or parts.fragment:
+        raise ConfigurationError(f"{origin!r} is not an origin; write scheme and host, like https://app.example.com")
+
+
+def _check_times(settings: Settings) -> None:
+    for name in _TIMES - {"refresh_grace"}:
+        if getattr(settings, name) <= timedelta(0):
+            raise ConfigurationError(f"{name} must be longer than nothing")
+    if settings.refresh_grace < timedelta(0) or settings.refresh_grace > timedelta(minutes=5):
+        raise ConfigurationError("refresh_grace must lie between 0 and 300 seconds")
+    if settings.access_lifetime > timedelta(seconds=MAX_LIFETIME):
+        raise ConfigurationError("access_lifetime may be at most 24 hours; sessions are what lasts longer")
+
+
+def _check_choices(settings: Settings) -> None:
+    for name, choices in (("algorithm", Algorithm), ("registration", Registration), ("on_stale", OnStale)):
+        if getattr(settings, name) not in get_args(choices):
+            raise ConfigurationError(f"{name} must be one of {', '.join(get_args(choices))}")
+    if settings.hash_workers < 1 or settings.hash_queue < 0:
+        raise ConfigurationError("hash_workers must be at least 1 and hash_queue not negative")

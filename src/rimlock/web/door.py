@@ -1,0 +1,101 @@
+"""What the dependencies of a route ask: who is this, and which user.
+
+Threat: a dependency and a gate that come to different answers; a user row that outlives a change for long.
+Source: design section 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from rimlock.core.access import Requirement, Stage, decide
+from rimlock.core.errors import ConfigurationError, CredentialInvalid, CredentialMissing
+from rimlock.core.principal import Principal
+from rimlock.web.credentials import Credentials, Identity, Scope
+from rimlock.web.judge import DOOR, PASSAGE, Passage
+
+if TYPE_CHECKING:
+    from rimlock.core.database import Database
+    from rimlock.core.revocations import Revocations
+    from rimlock.core.users import User, Users
+
+__all__ = ["Door", "door_of"]
+
+USER_SECONDS = 5.0
+LARGEST_CACHE = 10_000
+
+
+class Door:
+    """Answers for one installation."""
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        database: Database,
+        users: Users,
+        revocations: Revocations,
+        clock: Callable[[], float],
+    ) -> None:
+        """Remember user rows for a few seconds, and no longer than until the journal says that they changed."""
+        self._credentials = credentials
+        self._database = database
+        self._users = users
+        self._clock = clock
+        self._rows: dict[str, tuple[User, float]] = {}
+        revocations.on_change.setdefault("user", []).append(lambda user_id: self._rows.pop(user_id, None))
+
+    def principal(self, scope: Scope, requirement: Requirement) -> Principal | Awaitable[Principal]:
+        """Return who the request acts as. Raises the AuthError that says what is missing."""
+        passage: Passage | None = scope.get(PASSAGE)
+        if passage is not None:
+            return self._admit(Identity(passage.principal, None if passage.principal else passage.error), requirement)
+        identity = self._credentials.identify(scope)
+        if isinstance(identity, Identity):
+            return self._admit(identity, requirement)
+        return self._admit_later(identity, requirement)
+
+    async def optional(self, scope: Scope) -> Principal | None:
+        """Return who the request acts as, or None for nobody. A bad credential of ours is an error, not nobody."""
+        try:
+            found = self.principal(scope, Requirement())
+            return found if isinstance(found, Principal) else await found
+        except CredentialMissing:
+            return None
+
+    async def user(self, principal: Principal) -> User:
+        """Return the user behind the principal. Raises CredentialInvalid when there is none (a service key)."""
+        user_id = principal.user_id
+        if user_id is None:
+            raise CredentialMissing("This route needs a user, not a service key.")
+        known = self._rows.get(user_id)
+        if known is not None and known[1] > self._clock():
+            return known[0]
+        return await self._load(user_id)
+
+    async def _load(self, user_id: str) -> User:
+        found = await self._database.read(lambda tx: self._users.get(tx, user_id))
+        if found is None:
+            raise CredentialInvalid
+        if len(self._rows) >= LARGEST_CACHE:
+            self._rows.pop(next(iter(self._rows)), None)
+        self._rows[user_id] = (found, self._clock() + USER_SECONDS)
+        return found
+
+    async def _admit_later(self, waiting: Awaitable[Identity], requirement: Requirement) -> Principal:
+        return self._admit(await waiting, requirement)
+
+    def _admit(self, identity: Identity, requirement: Requirement) -> Principal:
+        decision = decide(Stage.REQUIRED, requirement, identity.principal, identity.bad, self._clock())
+        if decision.error is not None:
+            raise decision.error
+        assert decision.principal is not None
+        return decision.principal
+
+
+def door_of(scope: Scope) -> Door:
+    """Return the door of the application that handles this request. Raises ConfigurationError."""
+    door: Door | None = scope.get(DOOR)
+    if door is None:
+        raise ConfigurationError("this application has no Rimlock; call auth.install(app) after making it")
+    return door

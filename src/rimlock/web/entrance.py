@@ -1,0 +1,87 @@
+"""What somebody gets who came in: an access token, and a refresh token in the body or in the cookie.
+
+Threat: a refresh token in a place where scripts, logs or caches find it.
+Source: RFC 6749 section 5.1 (token response), OWASP ASVS 5.0 V3.3.4, V14.2.2.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+
+from rimlock.core.tokens import Grant
+from rimlock.crypto.opaque import mint_refresh
+from rimlock.web.problems import SAFE_HEADERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rimlock.core.login import SignedIn
+    from rimlock.core.sessions import Refreshed
+    from rimlock.core.tokens import AccessTokens
+    from rimlock.crypto.secret import RootSecret
+    from rimlock.web.browser import Browser
+
+__all__ = ["Entrance"]
+
+
+class Entrance:
+    """Makes the answer to a sign-in or a refresh."""
+
+    def __init__(self, tokens: AccessTokens, root: RootSecret, browser: Browser, clock: Callable[[], float]) -> None:
+        """Everything it needs is fixed for the installation."""
+        self._tokens = tokens
+        self._root = root
+        self._browser = browser
+        self._clock = clock
+
+    def admit(self, signed_in: SignedIn) -> Response:
+        """Answer a sign-in."""
+        session, account = signed_in.session, signed_in.account
+        grant = Grant(
+            user_id=session.user_id,
+            session_id=session.id,
+            roles=account.roles,
+            epoch=account.epoch,
+            auth_time=session.auth_time,
+        )
+        return self._answer(
+            grant,
+            generation=session.generation,
+            expires_at=session.expires_at,
+            transport=session.transport,
+            remembered=session.remembered,
+        )
+
+    def renew(self, refreshed: Refreshed) -> Response:
+        """Answer a refresh. The same generation gets the same refresh token, however often it is asked for."""
+        grant = Grant(
+            user_id=refreshed.user_id,
+            session_id=refreshed.session_id,
+            roles=refreshed.roles,
+            epoch=refreshed.epoch,
+            auth_time=refreshed.auth_time,
+        )
+        return self._answer(
+            grant,
+            generation=refreshed.generation,
+            expires_at=refreshed.expires_at,
+            transport=refreshed.transport,
+            remembered=refreshed.remembered,
+        )
+
+    def _answer(self, grant: Grant, *, generation: int, expires_at: int, transport: str, remembered: bool) -> Response:
+        now = self._clock()
+        access, lifetime = self._tokens.sign(grant, now)
+        refresh = mint_refresh(self._root, grant.session_id, generation)
+        left = max(0, expires_at - int(now))
+        body: dict[str, Any] = {"access_token": access, "token_type": "Bearer", "expires_in": lifetime}
+        headers = dict(SAFE_HEADERS)
+        if transport == "cookie":
+            headers["Set-Cookie"] = self._browser.keep(refresh, left if remembered else None)
+        else:
+            body["refresh_token"] = refresh
+            body["refresh_expires_in"] = left
+        return Response(json.dumps(body), media_type="application/json", headers=headers)

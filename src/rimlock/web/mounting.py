@@ -1,0 +1,142 @@
+"""Puts the gate, our routes and the documents onto an application, and nothing into its list of routes.
+
+Threat: a host whose old answers change because something was fitted to it.
+Source: docs/decisions/0004; measured: routes mounted before the host's own cost every request.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import HTTPConnection
+
+from rimlock.core.access import ANYONE_KNOWN, Requirement, Stage, shortcoming
+from rimlock.core.errors import ConfigurationError
+from rimlock.web.gate import Gate
+from rimlock.web.judge import DOOR, PASSAGE
+from rimlock.web.openapi import fit_openapi, security_schemes
+from rimlock.web.problems import problem_handlers
+from rimlock.web.route import AuthRoute
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from rimlock.core.access import RuleBook
+    from rimlock.settings import Settings
+    from rimlock.web.judge import GateJudge
+    from rimlock.web.routing import Target
+
+__all__ = ["adopt", "mounted", "own_application", "own_router", "secured"]
+
+
+def own_router(**options: Any) -> APIRouter:
+    """Return a router for routes of ours: bounded bodies, no echo of what was sent, answers nobody stores."""
+    return APIRouter(route_class=AuthRoute, **options)
+
+
+def own_application(routers: Iterable[APIRouter]) -> FastAPI:
+    """Return the application that answers under the prefix."""
+    own = FastAPI(
+        title="Rimlock", openapi_url=None, docs_url=None, redoc_url=None, exception_handlers=problem_handlers()
+    )
+    for router in routers:
+        own.include_router(router)
+    return own
+
+
+def mounted(app: Any, judge: GateJudge, own: FastAPI, settings: Settings) -> Gate:
+    """Put the gate and our routes onto `app`. Raises ConfigurationError where that would not be safe."""
+    _refuse_wildcard(app)
+    own.add_middleware(_Prepared, judge=judge)
+    return Gate.install(app, judge, own=own, own_prefix=settings.prefix)
+
+
+def secured(app: Any, gate: Gate, own: FastAPI, settings: Settings, rules: Callable[[], RuleBook]) -> None:
+    """Show in the application's OpenAPI document what the rules demand, and our routes beside its own."""
+    schemes = security_schemes(f"{settings.prefix}/token", tuple(settings.api_key_headers))
+    token = [{"RimlockBearer": []}, {"RimlockPassword": []}]
+    keys: list[dict[str, list[str]]] = [{f"RimlockKey-{header}": []} for header in settings.api_key_headers]
+
+    def security_of(target: Target) -> list[dict[str, list[str]]] | None:
+        ruling = rules().ruling(target.method, target.path)
+        kinds = ruling.requirement.credentials or {"token", "key"}
+        accepted = [*(token if "token" in kinds else []), *(keys if "key" in kinds else [])]
+        if ruling.stage is Stage.REQUIRED:
+            return accepted
+        return [*accepted, {}] if ruling.stage is Stage.OPTIONAL else None
+
+    fit_openapi(
+        app,
+        gate.table,
+        schemes=schemes,
+        security_of=security_of,
+        own=own,
+        own_prefix=settings.prefix,
+        version=lambda: id(rules()),
+    )
+
+
+def adopt(app: Any, check: Callable[..., Any], requirement: Requirement = ANYONE_KNOWN) -> None:
+    """Let the host's own check pass for a principal that meets the requirement; others meet the check as before.
+
+    The check is replaced through the application's `dependency_overrides`, with the same parameters, so that the
+    OpenAPI document and the check's own answers stay what they were.
+    """
+    signature = inspect.signature(check, eval_str=True)
+    carrier = inspect.Parameter("rimlock_connection", inspect.Parameter.KEYWORD_ONLY, annotation=HTTPConnection)
+
+    @functools.wraps(check)
+    async def checked(*, rimlock_connection: HTTPConnection, **given: Any) -> Any:
+        passage = rimlock_connection.scope.get(PASSAGE)
+        principal = passage.principal if passage else None
+        if principal is not None and shortcoming(requirement, principal, 0) is None:
+            return None
+        return await _called(check, given)
+
+    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in signature.parameters.values()]
+    checked.__signature__ = signature.replace(parameters=[*parameters, carrier])  # type: ignore[attr-defined]
+    app.dependency_overrides[check] = checked
+
+
+async def _called(check: Callable[..., Any], given: dict[str, Any]) -> Any:
+    if inspect.iscoroutinefunction(check):
+        return await check(**given)
+    from starlette.concurrency import run_in_threadpool
+
+    return await run_in_threadpool(check, **given)
+
+
+class _Prepared:
+    """Starts what is not started before the first request of ours, and lets our own dependencies find the door."""
+
+    def __init__(self, app: ASGIApp, judge: GateJudge) -> None:
+        self._app = app
+        self._judge = judge
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._judge.prepared:
+            await self._judge.ready()
+        scope[DOOR] = self._judge.door
+        await self._app(scope, receive, send)
+
+
+def _refuse_wildcard(app: Any) -> None:
+    """A wildcard with credentials makes Starlette answer every origin as if it were trusted."""
+    for middleware in getattr(app, "user_middleware", ()):
+        options = getattr(middleware, "kwargs", {})
+        if (
+            middleware.cls is CORSMiddleware
+            and options.get("allow_credentials")
+            and "*" in options.get("allow_origins", ())
+        ):
+            raise ConfigurationError(
+                'allow_origins=["*"] with allow_credentials=True lets every site act as your users; '
+                'list them, like allow_origins=["https://app.example.com", *rimlock.DESKTOP_ORIGINS]'
+            )
