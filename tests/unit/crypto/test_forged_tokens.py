@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rimlock.crypto.encoding import decode, encode
-from rimlock.crypto.jose import Algorithm, Reason, TokenRefused, check_claims, read, sign, to_jwk
+from rimlock.crypto.jose import Algorithm, Reason, TokenRefused, check_claims, read, shared_key, sign, to_jwk
 from unit.crypto.forge import ACCESS, EXPECTED, NOW, claims, header, press, ring, signer
 
 KEY = signer()
@@ -166,7 +166,7 @@ PAYLOADS = {
     "nul-in-sub": (text(sub="u1\0admin").encode(), Reason.TEXT),
     "nul-in-the-open": (text(sub="X").encode().replace(b"X", b"\0"), Reason.PAYLOAD),
     "nested-5000": (b'{"a":' + b"[" * 5_000 + b"]" * 5_000 + b"}", Reason.DEPTH),
-    "nested-seventeen": (b'{"a":' + b"[" * 17 + b"]" * 17 + b"}", Reason.DEPTH),
+    "nested-seventeen": (b'{"a":' + b"[" * 16 + b"]" * 16 + b"}", Reason.DEPTH),
     "nested-objects-unclosed": (b'{"a":' * 1_500, Reason.DEPTH),
     "nested-behind-an-escaped-quote": (b'{"a":"\\"","b":' + b"[" * 20 + b"]" * 20 + b"}", Reason.DEPTH),
     "list": (b"[]", Reason.PAYLOAD),
@@ -245,6 +245,22 @@ def test_brackets_inside_texts_are_not_nesting() -> None:
     assert judged(with_payload(text(note='[{"' * 40).encode()))["note"].startswith("[{")
 
 
+def test_sixteen_levels_are_read() -> None:
+    """The depth that is allowed is allowed, with any number of brackets side by side."""
+    nested: list[Any] = [[], [], []]
+    for _ in range(13):
+        nested = [nested, []]
+    assert judged(with_payload(text(deep=nested).encode()))["deep"] == nested
+
+
+def test_many_genuine_headers_are_read_one_after_another() -> None:
+    """However many keys an issuer goes through, each header counts for itself."""
+    secret = signer(Algorithm.HS256).secret  # type: ignore[attr-defined]
+    for number in range(600):
+        key = shared_key(f"k{number}", secret)
+        assert read(sign(key, claims()).encode(), ring(key), typ=ACCESS) == claims()
+
+
 def test_a_token_without_kid_needs_leave_and_a_single_key() -> None:
     """The only key may be tried when the caller says so; among two, nothing is guessed."""
     token, other = with_header(kid=...), signer(kid="k2")
@@ -296,7 +312,7 @@ def test_the_der_form_of_an_ecdsa_signature_is_refused() -> None:
     signed, _, seal = sign(key, claims()).encode().rpartition(b".")
     both = decode(seal)
     der = encode_dss_signature(int.from_bytes(both[:32]), int.from_bytes(both[32:]))
-    for other in (der, both + b"\0", b"\0" + both):
+    for other in (der, both + b"\0", b"\0" + both, both[:32] + b"\0" + both[32:]):
         with pytest.raises(TokenRefused, match="signature"):
             read(signed + b"." + unpadded(other), ring(key), typ=ACCESS)
 

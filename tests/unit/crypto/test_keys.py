@@ -282,7 +282,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "rsa-e-3": (rsa_jwk(GOOD_N, 3), "exponent"),
     "rsa-e-even": (rsa_jwk(GOOD_N, 65538), "exponent"),
     "rsa-e-giant": (rsa_jwk(GOOD_N, 2**64 + 1), "exponent"),
-    "rsa-n-even": (rsa_jwk(GOOD_N - 1), "factor"),
+    "rsa-n-even": (rsa_jwk(GOOD_N * 2), "factor"),
     "rsa-n-with-small-factor": (rsa_jwk(3 * (2**2048 + 1)), "factor"),
     "rsa-n-zero-padded": (jwk(Algorithm.RS256, n=encode(b"\0" + GOOD_N.to_bytes(384))), "leading zero"),
     "rsa-n-empty": (jwk(Algorithm.RS256, n=""), "leading zero"),
