@@ -1,8 +1,8 @@
 """Run the gate's tests against the FastAPI releases Rimlock supports, each in an environment of its own.
 
-Usage: `python tests/matrix/run.py [release ...]`, for instance `python tests/matrix/run.py 0.115.* newest`. The environments
-are kept under `.rimlock/matrix/` and made again when this project's dependencies change. Prints one line for each release
-and exits with 1 when one of them fails.
+Usage: `python tests/matrix/run.py [release ...]`, for instance `python tests/matrix/run.py 0.115.* newest`.
+The environments are kept under `.rimlock/matrix/` and made again when this project's dependencies change.
+Prints one line for each release and exits with 1 when one of them fails.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import venv
 from pathlib import Path
 
@@ -20,6 +21,8 @@ CACHE = ROOT / ".rimlock" / "matrix"
 RELEASES = ("0.115.*", "0.128.*", "0.136.*", "0.137.2", "0.141.*", "newest")
 TOOLS = ("pytest", "anyio", "hypothesis", "websockets", "uvicorn", "httpx", "httpx2")
 SUITE = ("tests/gate", "tests/property/test_routing.py")
+OLD_WARNING = "ignore:The anyio.abc.BlockingPortal alias:DeprecationWarning"
+"""Raised by the test client of older Starlettes under a newer anyio; nothing of ours."""
 VERSION = "import fastapi, starlette; print(f'FastAPI {fastapi.__version__}, Starlette {starlette.__version__}')"
 
 
@@ -34,15 +37,16 @@ def passes(release: str) -> bool:
     try:
         python = environment(release)
     except subprocess.CalledProcessError as broken:
-        print(f"{release:<8} not installed: {(broken.stderr or '').strip().splitlines()[-1:]}", flush=True)
+        say(f"{release:<8} not installed: {(broken.stderr or '').strip().splitlines()[-1:]}")
         return False
     installed = run([python, "-c", VERSION]).stdout.strip()
     options = ["-q", "-p", "no:cacheprovider", "--confcutdir=tests/gate", "-o", "addopts=--import-mode=importlib"]
+    options += ["-W", OLD_WARNING]
     result = run([python, "-m", "pytest", *options, *SUITE], check=False)
     lines = result.stdout.strip().splitlines() or [result.stderr.strip()]
-    print(f"{release:<8} {installed}: {lines[-1]}", flush=True)
+    say(f"{release:<8} {installed}: {lines[-1]}")
     if result.returncode:
-        print("\n".join(lines[-60:]), file=sys.stderr, flush=True)
+        say("\n".join(lines[-60:]))
     return result.returncode == 0
 
 
@@ -54,7 +58,7 @@ def environment(release: str) -> str:
     python = str(place / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
     if not (place / "ready").exists():
         shutil.rmtree(place, ignore_errors=True)
-        install(place, python, [wanted, *TOOLS, str(ROOT)])
+        install(place, python, [wanted, *TOOLS, *dependencies()])
         (place / "ready").touch()
     return python
 
@@ -67,8 +71,18 @@ def install(place: Path, python: str, wanted: list[str]) -> None:
     else:
         venv.create(place, with_pip=True)
         run([python, "-m", "pip", "install", "--quiet", *wanted])
-    # The sources under test are the working tree's, not a copy of today's.
-    run([python, "-m", "pip", "uninstall", "--quiet", "--yes", "rimlock"], check=False)
+
+
+def dependencies() -> list[str]:
+    """Return what the project needs. The project itself is run from the working tree."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return [str(one) for one in project["dependencies"]]
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def run(command: list[str], *, check: bool = True) -> subprocess.CompletedProcess[str]:
