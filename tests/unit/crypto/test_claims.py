@@ -38,6 +38,7 @@ REFUSED: dict[str, tuple[dict[str, Any], Reason]] = {
     "exp-year-9999": ({"exp": 253_402_300_799}, Reason.LIFETIME),
     "exp-in-milliseconds": ({"exp": (NOW + 900) * 1000}, Reason.LIFETIME),
     "lifetime-a-second-too-long": ({"exp": NOW + 901}, Reason.LIFETIME),
+    "lifetime-too-long-though-most-is-over": ({"iat": NOW - 800, "exp": NOW + 101}, Reason.LIFETIME),
     "ends-as-it-begins": ({"iat": NOW + 5, "exp": NOW + 5}, Reason.LIFETIME),
     "ends-before-it-begins": ({"iat": NOW + 5, "exp": NOW + 4}, Reason.LIFETIME),
     "iat-in-the-future": ({"iat": NOW + 31, "exp": NOW + 600}, Reason.NOT_YET_VALID),

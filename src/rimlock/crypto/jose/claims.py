@@ -89,9 +89,8 @@ def _check_times(claims: Mapping[str, Any], expectation: Expectation, now: float
     latest = now + expectation.leeway_seconds
     if (issued is not None and issued > latest) or (starts is not None and starts > latest):
         raise TokenRefused(Reason.NOT_YET_VALID)
-    if (issued is not None and expires <= issued) or expires - (
-        now if issued is None else issued
-    ) > expectation.longest_seconds:
+    start = now if issued is None else issued
+    if (issued is not None and expires <= issued) or expires - start > expectation.longest_seconds:
         raise TokenRefused(Reason.LIFETIME)
 
 
