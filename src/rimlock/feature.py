@@ -62,6 +62,8 @@ class Context:
     revocations: Revocations
     follower: Follower
     observations: Observations
+    permissions: Callable[[frozenset[str]], frozenset[str]]
+    """What roles allow, by configuration."""
     ring: Callable[[], KeyRing]
     """The signing keys as this process knows them."""
     rules: Callable[[], RuleBook]
@@ -86,15 +88,15 @@ class Feature:
     def routes(self, context: Context) -> APIRouter | None:
         """Return routes, to stand under the prefix."""
 
-    def grants(self, context: Context) -> Mapping[str, GrantHandler]:
+    def grants(self, context: Context) -> Mapping[str, GrantHandler]:  # noqa: ARG002 - subclasses use it
         """Return handlers of the token endpoint, by `grant_type`."""
         return {}
 
-    def readers(self, context: Context) -> Sequence[Reader]:
+    def readers(self, context: Context) -> Sequence[Reader]:  # noqa: ARG002 - subclasses use it
         """Return readers of credentials, asked after those of access tokens."""
         return ()
 
-    def probes(self, context: Context) -> Mapping[str, Probe]:
+    def probes(self, context: Context) -> Mapping[str, Probe]:  # noqa: ARG002 - subclasses use it
         """Return parts of the health check, by name."""
         return {}
 

@@ -108,9 +108,7 @@ def open_account(
         "password_changed_at": now if password_hash else None,
     }
     tx.change(insert(table), row)
-    found = standing(tx, user_id)
-    assert found is not None
-    return found
+    return _standing(tx, user_id)
 
 
 def set_roles(tx: Transaction, user_id: str, roles: Iterable[str], *, now: int) -> None:
@@ -147,10 +145,9 @@ def upgrade_password_hash(tx: Transaction, user_id: str, old: str, new: str) -> 
 def raise_epoch(tx: Transaction, user_id: str, *, now: int) -> int:
     """Make every access token of the user worthless, in every process. Return the new epoch. Raises NotFound."""
     _change(tx, user_id, {"epoch": table.c.epoch + 1})
-    found = standing(tx, user_id)
-    assert found is not None
-    announce(tx, "user", user_id, value=found.epoch, now=now)
-    return found.epoch
+    epoch = _standing(tx, user_id).epoch
+    announce(tx, "user", user_id, value=epoch, now=now)
+    return epoch
 
 
 def close(tx: Transaction, user_id: str, *, now: int) -> None:
@@ -163,6 +160,13 @@ def anyone_with(tx: Transaction, role: str) -> bool:
     """Say whether any active account has the role."""
     rows = tx.all(select(table.c.roles).where(table.c.active))
     return any(role in row["roles"] for row in rows)
+
+
+def _standing(tx: Transaction, user_id: str) -> Account:
+    found = standing(tx, user_id)
+    if found is None:
+        raise NotFound
+    return found
 
 
 def _change(tx: Transaction, user_id: str, values: dict[str, Any]) -> None:

@@ -68,6 +68,11 @@ class Transaction:
         self.statements += 1
         return self.connection.execute(statement, parameters).mappings().first()
 
+    def value(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Any:
+        """Return the first column of the one row there is. Raises NoResultFound."""
+        self.statements += 1
+        return self.connection.execute(statement, parameters).scalar_one()
+
     def change(self, statement: Executable, parameters: Any = None) -> int:
         """Run a statement that changes rows and return how many it changed."""
         self.statements += 1
@@ -88,6 +93,8 @@ class Database(ABC):
     """Reads and writes, whatever the engine. `executed` counts statements, for tests of hot paths."""
 
     dialect: str
+    address: str
+    """The database's own URL, with its password: for migrations, never to be shown."""
     executed: int = 0
 
     @abstractmethod

@@ -41,8 +41,7 @@ class PostgresDatabase(Database):
 
     def __init__(self, url: URL, publish: Publish) -> None:
         """Open nothing yet; the first use does."""
-        self._url = url.set(drivername="postgresql+asyncpg")
-        self._dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self.address = self._dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._publish = publish
         self._home: asyncio.AbstractEventLoop | None = None
         self._engine: AsyncEngine | None = None
@@ -109,9 +108,9 @@ class PostgresDatabase(Database):
     def _lend(self) -> tuple[AsyncEngine, bool]:
         """Return an engine for this loop, and whether it is only for this once."""
         if self._home is not asyncio.get_running_loop():
-            return _engine(self._url, pooled=False), True
+            return _engine(self._dsn, pooled=False), True
         if self._engine is None:
-            self._engine = _engine(self._url, pooled=True)
+            self._engine = _engine(self._dsn, pooled=True)
         return self._engine, False
 
     async def _fetch_apart(self, sql: str, values: list[Any]) -> Any:
@@ -125,11 +124,16 @@ class PostgresDatabase(Database):
 _SETTINGS = {"statement_timeout": str(STATEMENT_TIMEOUT_MS), "application_name": "rimlock"}
 
 
-def _engine(url: URL, *, pooled: bool) -> AsyncEngine:
+def _engine(dsn: str, *, pooled: bool) -> AsyncEngine:
     options: dict[str, Any] = {"poolclass": NullPool}
     if pooled:
         options = {"poolclass": AsyncAdaptedQueuePool, "pool_size": POOL, "max_overflow": 0, "pool_timeout": 5}
-    return create_async_engine(url, connect_args={"timeout": 5, "server_settings": _SETTINGS}, **options)
+    # The driver reads the address itself: it knows sslmode and the other words of libpq.
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=lambda: asyncpg.connect(dsn, timeout=5, server_settings=_SETTINGS),
+        **options,
+    )
 
 
 def _run(connection: Connection, work: Callable[[Transaction], T]) -> tuple[T, Transaction]:
@@ -145,5 +149,5 @@ def _refusing() -> Iterator[None]:
     except (AuthError, IntegrityError):
         raise
     except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        log.error("the database did not answer: %s", type(error).__name__)
+        log.error("the database did not answer: %s", type(error).__name__)  # noqa: TRY400 - a trace may quote values
         raise Unavailable from None

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.exc import DBAPIError
@@ -77,6 +77,7 @@ class SQLiteDatabase(Database):
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise ConfigurationError(f"SQLite {sqlite3.sqlite_version} is too old; Rimlock needs 3.35 for RETURNING")
         self._scratch, self.path = _place(url)
+        self.address = f"sqlite:///{self.path}"
         self._publish = publish
         self._engine = _engine(self.path)
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
@@ -283,9 +284,7 @@ def _engine(path: str) -> Engine:
 
 
 def _driver(connection: Connection) -> sqlite3.Connection:
-    driver = connection.connection.dbapi_connection
-    assert isinstance(driver, sqlite3.Connection)
-    return driver
+    return cast("sqlite3.Connection", connection.connection.dbapi_connection)
 
 
 def _roll_back(driver: sqlite3.Connection) -> None:

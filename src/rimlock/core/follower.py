@@ -68,6 +68,7 @@ class Follower(ABC):
         """Know everything before the first request, then keep up. Raises Unavailable."""
         await self.catch_up()
 
+    @abstractmethod
     async def stop(self) -> None:
         """Stop keeping up."""
 

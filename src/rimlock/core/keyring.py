@@ -38,15 +38,18 @@ __all__ = [
     "SigningKeyMade",
     "SigningKeyRevoked",
     "StoredKey",
+    "add",
     "ensure",
+    "has_key",
     "load",
-    "make",
+    "new_key",
     "revoke",
     "rotate",
     "shared_ring",
 ]
 
 PURPOSE = "signing-keys"
+LOCK = "rimlock-signing-keys"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,12 +110,16 @@ def load(tx: Transaction, root: RootSecret) -> KeyRing:
     return KeyRing(tuple(_stored(row, root) for row in tx.all(select(table).order_by(table.c.created_at))))
 
 
-def make(tx: Transaction, root: RootSecret, algorithm: str, *, now: int, lead: int = 0) -> str:
-    """Make a key that signs from `now + lead` on; return its kid."""
-    key = jose.generate(algorithm, token_urlsafe(9))
+def new_key(algorithm: str) -> jose.SigningKey:
+    """Make a key. RS256 takes a good part of a second, so this is done outside of transactions."""
+    return jose.generate(jose.Algorithm(algorithm), token_urlsafe(9))
+
+
+def add(tx: Transaction, root: RootSecret, key: jose.SigningKey, *, now: int, lead: int = 0) -> str:
+    """Store a key that signs from `now + lead` on; return its kid."""
     row = {
         "kid": key.kid,
-        "algorithm": algorithm,
+        "algorithm": key.algorithm.value,
         "sealed": seal(root, PURPOSE, jose.private_bytes(key), context=key.kid.encode()),
         "public": json.dumps(jose.to_jwk(key.public)),
         "created_at": now,
@@ -120,18 +127,21 @@ def make(tx: Transaction, root: RootSecret, algorithm: str, *, now: int, lead: i
     }
     tx.change(insert(table), row)
     announce(tx, "signing_key", key.kid, now=now)
-    tx.emit(SigningKeyMade(at=now, kid=key.kid, algorithm=algorithm, signs_from=now + lead))
+    tx.emit(SigningKeyMade(at=now, kid=key.kid, algorithm=key.algorithm.value, signs_from=now + lead))
     return key.kid
 
 
-def ensure(tx: Transaction, root: RootSecret, algorithm: str, *, now: int) -> None:
-    """Make the first key of an algorithm, unless there is one. Processes that start together make one."""
-    tx.lock("rimlock-signing-keys")
-    query = select(table.c.kid).where(
-        table.c.algorithm == algorithm, or_(table.c.verifies_until.is_(None), table.c.verifies_until > now)
-    )
-    if tx.one(query) is None:
-        make(tx, root, algorithm, now=now)
+def has_key(tx: Transaction, algorithm: str, *, now: int) -> bool:
+    """Say whether there is a key of this algorithm that is not over."""
+    going_on = or_(table.c.verifies_until.is_(None), table.c.verifies_until > now)
+    return tx.one(select(table.c.kid).where(table.c.algorithm == algorithm, going_on)) is not None
+
+
+def ensure(tx: Transaction, root: RootSecret, key: jose.SigningKey, *, now: int) -> None:
+    """Store the first key of its algorithm, unless there is one. Processes that start together store one."""
+    tx.lock(LOCK)
+    if not has_key(tx, key.algorithm.value, now=now):
+        add(tx, root, key, now=now)
 
 
 def shared_ring(secret: str) -> KeyRing:
@@ -139,21 +149,21 @@ def shared_ring(secret: str) -> KeyRing:
     raw = secret.encode()
     try:
         check_secret(raw)
-        key = jose.load_private("HS256", digest(raw)[:16], raw)
+        key = jose.shared_key(digest(raw)[:16], raw)
     except ValueError as error:
         raise ConfigurationError(f"JWT_SECRET: {error}") from None
     return KeyRing((StoredKey(key=key, created_at=0, signs_from=0, verifies_until=None),))
 
 
-def rotate(tx: Transaction, root: RootSecret, algorithm: str, *, now: int, lead: int, overlap: int) -> str:
-    """Make the next key and set the end of the present ones: `overlap` seconds after it begins to sign.
+def rotate(tx: Transaction, root: RootSecret, key: jose.SigningKey, *, now: int, lead: int, overlap: int) -> str:
+    """Store the next key and set the end of the present ones: `overlap` seconds after it begins to sign.
 
     `lead` and `overlap` are in seconds. Simultaneous rotations wait for each other.
     """
-    tx.lock("rimlock-signing-keys")
+    tx.lock(LOCK)
     tx.change(update(table).where(table.c.verifies_until.is_(None)).values(verifies_until=now + lead + overlap))
     tx.change(delete(table).where(table.c.verifies_until < now))
-    return make(tx, root, algorithm, now=now, lead=lead)
+    return add(tx, root, key, now=now, lead=lead)
 
 
 def revoke(tx: Transaction, kid: str, *, now: int) -> None:
@@ -171,7 +181,7 @@ def _over(stored: StoredKey, now: float) -> bool:
 def _stored(row: RowMapping | Mapping[str, Any], root: RootSecret) -> StoredKey:
     private = unseal(root, PURPOSE, row["sealed"], context=row["kid"].encode())
     return StoredKey(
-        key=jose.load_private(row["algorithm"], row["kid"], private),
+        key=jose.load_private(jose.Algorithm(row["algorithm"]), row["kid"], private),
         created_at=row["created_at"],
         signs_from=row["signs_from"],
         verifies_until=row["verifies_until"],

@@ -1,6 +1,7 @@
 """One canonical form for the names people sign in with, made before anything is compared or stored.
 
-Threat: two accounts that look or compare alike (mıke, ﬁona, full-width forms, mixed scripts), found one way and stored another.
+Threat: two accounts that look or compare alike (dotless i, ligatures, full-width forms, mixed scripts); a name found
+one way and stored another.
 Source: RFC 8265 (PRECIS usernames), RFC 5321/6531 (addresses), UTS #39 section 5 (mixed scripts).
 """
 

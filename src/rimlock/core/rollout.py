@@ -7,7 +7,7 @@ Source: design section 5; OWASP ASVS 5.0 V16.3.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, insert, select
 
@@ -94,7 +94,7 @@ def _append(
         select(table.c.stage).where(table.c.method == method, table.c.path == path).order_by(table.c.id.desc()).limit(1)
     )
     before = standing["stage"] if standing else None
-    row = {
+    row: dict[str, Any] = {
         "method": method,
         "path": path,
         "stage": stage,
@@ -103,11 +103,10 @@ def _append(
         "at": now,
         "reverts": reverts,
     }
-    made = tx.one(insert(table).values(**row).returning(table.c.id))
-    assert made is not None
-    announce(tx, "rollout", str(made["id"]), now=now)
+    made = tx.value(insert(table).values(**row).returning(table.c.id))
+    announce(tx, "rollout", method + " " + path[:40], now=now)
     tx.emit(StageChanged(at=now, pattern=f"{method} {path}", stage=stage, before=before, actor=actor))
-    return Change(id=made["id"], **row)
+    return Change(id=made, **row)
 
 
 def _newest(tx: Transaction, pattern: str | None) -> Change | None:

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Device",
     "Lifetimes",
-    "Refreshed",
     "RefreshReused",
+    "Refreshed",
     "Session",
     "SessionEnded",
     "SessionStarted",
@@ -270,15 +270,11 @@ def _printable(text: str, longest: int) -> str:
 
 _RETURNED = ("user_id", "generation", "auth_time", "methods", "expires_at", "remembered", "transport", "roles", "epoch")
 
-_GUARD = """
+ADVANCE = Transition(
+    sqlite="""
 UPDATE auth_session SET generation = generation + 1, refreshed_at = :now
 WHERE id = :id AND generation = :generation AND ended_at IS NULL
   AND expires_at > :now AND refreshed_at + idle_seconds > :now
-"""
-
-ADVANCE = Transition(
-    sqlite=_GUARD
-    + """
   AND EXISTS (SELECT 1 FROM auth_account a WHERE a.user_id = auth_session.user_id AND a.active)
 RETURNING user_id, generation, auth_time, methods, expires_at, remembered, transport,
   (SELECT roles FROM auth_account a WHERE a.user_id = auth_session.user_id),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import Depends
 from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
 from fastapi.security.base import SecurityBase
-from starlette.requests import HTTPConnection  # noqa: TC002 - FastAPI reads the annotation at run time
+from starlette.requests import HTTPConnection
 
 from rimlock.core.access import ANYONE_KNOWN, Requirement
 from rimlock.core.errors import AuthError

@@ -7,7 +7,7 @@ Source: design section 4.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from rimlock.core.access import Requirement, Stage, decide
 from rimlock.core.errors import ConfigurationError, CredentialInvalid, CredentialMissing
@@ -43,7 +43,10 @@ class Door:
         self._users = users
         self._clock = clock
         self._rows: dict[str, tuple[User, float]] = {}
-        revocations.on_change.setdefault("user", []).append(lambda user_id: self._rows.pop(user_id, None))
+        revocations.on_change.setdefault("user", []).append(self._drop)
+
+    def _drop(self, user_id: str) -> None:
+        self._rows.pop(user_id, None)
 
     def principal(self, scope: Scope, requirement: Requirement) -> Principal | Awaitable[Principal]:
         """Return who the request acts as. Raises the AuthError that says what is missing."""
@@ -89,8 +92,7 @@ class Door:
         decision = decide(Stage.REQUIRED, requirement, identity.principal, identity.bad, self._clock())
         if decision.error is not None:
             raise decision.error
-        assert decision.principal is not None
-        return decision.principal
+        return cast("Principal", decision.principal)
 
 
 def door_of(scope: Scope) -> Door:

@@ -43,9 +43,8 @@ def own_router(**options: Any) -> APIRouter:
 
 def own_application(routers: Iterable[APIRouter]) -> FastAPI:
     """Return the application that answers under the prefix."""
-    own = FastAPI(
-        title="Rimlock", openapi_url=None, docs_url=None, redoc_url=None, exception_handlers=problem_handlers()
-    )
+    handlers: Any = problem_handlers()
+    own = FastAPI(title="Rimlock", openapi_url=None, docs_url=None, redoc_url=None, exception_handlers=handlers)
     for router in routers:
         own.include_router(router)
     return own
@@ -61,7 +60,7 @@ def mounted(app: Any, judge: GateJudge, own: FastAPI, settings: Settings) -> Gat
 def secured(app: Any, gate: Gate, own: FastAPI, settings: Settings, rules: Callable[[], RuleBook]) -> None:
     """Show in the application's OpenAPI document what the rules demand, and our routes beside its own."""
     schemes = security_schemes(f"{settings.prefix}/token", tuple(settings.api_key_headers))
-    token = [{"RimlockBearer": []}, {"RimlockPassword": []}]
+    token: list[dict[str, list[str]]] = [{"RimlockBearer": []}, {"RimlockPassword": []}]
     keys: list[dict[str, list[str]]] = [{f"RimlockKey-{header}": []} for header in settings.api_key_headers]
 
     def security_of(target: Target) -> list[dict[str, list[str]]] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from starlette.requests import Request  # noqa: TC002 - FastAPI reads the annotation at run time
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from rimlock.core.errors import AuthError, InvalidRequest

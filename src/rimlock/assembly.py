@@ -1,0 +1,166 @@
+"""Makes each part of an installation out of its settings.
+
+Threat: a part built in two places, with different settings in each.
+Source: design section 2.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rimlock.core.access import Permissions
+from rimlock.core.follower import Bell, follow
+from rimlock.core.hashing import HashingPool
+from rimlock.core.sessions import Device
+from rimlock.core.signing import Signing
+from rimlock.core.tokens import AccessTokens, TokenSettings, VerifiedTokens
+from rimlock.crypto.passwords.policy import PasswordPolicy
+from rimlock.feature import Context, Feature
+from rimlock.web.browser import Browser
+from rimlock.web.credentials import BearerReader, Credentials
+from rimlock.web.entrance import Entrance
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+    from rimlock.core.clock import Clock
+    from rimlock.core.database import Database
+    from rimlock.core.follower import Follower
+    from rimlock.core.revocations import Revocations
+    from rimlock.core.rulefile import RuleFile
+    from rimlock.crypto.passwords.hashes import PasswordHasher
+    from rimlock.crypto.secret import RootSecret
+    from rimlock.settings import Settings
+
+__all__ = [
+    "all_features",
+    "check_schema",
+    "context",
+    "credentials",
+    "follower",
+    "permissions",
+    "signing",
+    "token_settings",
+]
+
+KEY_OVERLAP_SECONDS = 60
+
+
+def permissions(file: RuleFile, roles: Mapping[str, Iterable[str]]) -> Permissions:
+    """Return what roles allow: those of the file over those given in code."""
+    return Permissions({**{role: frozenset(held) for role, held in roles.items()}, **file.permissions.by_role})
+
+
+def token_settings(settings: Settings) -> TokenSettings:
+    """Return what access tokens say."""
+    return TokenSettings(
+        issuer=settings.issuer,
+        audience=settings.audience or settings.issuer,
+        lifetime=int(settings.access_lifetime.total_seconds()),
+    )
+
+
+def signing(settings: Settings, database: Database, root: RootSecret, clock: Clock) -> Signing:
+    """Return the signing keys, not yet opened."""
+    return Signing(
+        database=database,
+        root=root,
+        clock=clock,
+        algorithm=settings.algorithm,
+        shared=settings.jwt_secret if settings.algorithm == "HS256" else None,
+        overlap=int(settings.access_lifetime.total_seconds()) + KEY_OVERLAP_SECONDS,
+        age=int(settings.signing_key_age.total_seconds()),
+    )
+
+
+def follower(settings: Settings, database: Database, revocations: Revocations) -> Follower:
+    """Return the follower that fits the database and the settings."""
+    return follow(
+        database,
+        revocations,
+        interval=settings.poll_interval.total_seconds(),
+        max_staleness=settings.max_staleness.total_seconds(),
+        listen=settings.listen,
+        bell=_bell(settings),
+    )
+
+
+def context(
+    settings: Settings, *, tokens: AccessTokens, hasher: PasswordHasher, root: RootSecret, clock: Clock, **parts: Any
+) -> Context:
+    """Return what features may use."""
+    browser = Browser.of(settings.origins, settings.issuer, insecure=settings.insecure_cookies)
+    return Context(
+        settings=settings,
+        clock=clock,
+        root=root,
+        passwords=HashingPool(hasher, workers=settings.hash_workers, queue_limit=settings.hash_queue),
+        password_policy=_password_policy(settings),
+        lifetimes=settings.lifetimes,
+        entrance=Entrance(tokens, root, browser, clock),
+        browser=browser,
+        device=_device,
+        **parts,
+    )
+
+
+def credentials(
+    given: Context,
+    features: Iterable[Feature],
+    tokens: AccessTokens,
+    verified: VerifiedTokens,
+    *,
+    reload_keys: Callable[[], Awaitable[None]],
+) -> Credentials:
+    """Return the readers of all credentials, those of access tokens first."""
+    bearer = BearerReader(tokens, verified, given.revocations, given.settings.issuer, reload_keys)
+    others = [reader for feature in features for reader in feature.readers(given)]
+    return Credentials([bearer, *others], given.follower, given.settings.on_stale, given.clock)
+
+
+def all_features(file: RuleFile) -> tuple[Feature, ...]:
+    """Return the features an application gets that names none."""
+    from rimlock.features import standard
+
+    return standard(file)
+
+
+async def check_schema(settings: Settings, database: Database) -> None:
+    """Make our tables where that is wanted and none exist; refuse any that are not of this version.
+
+    Raises SchemaMismatch, Unavailable.
+    """
+    from rimlock import migrations
+
+    create = settings.create_tables
+    if create or (create is None and database.dialect == "sqlite"):
+        await migrations.create_if_absent(database.address)
+    mismatch = migrations.mismatch(await migrations.current(database.address))
+    if mismatch is not None:
+        raise mismatch
+
+
+def _password_policy(settings: Settings) -> PasswordPolicy:
+    return PasswordPolicy(
+        minimum=settings.password_minimum,
+        composition=frozenset(settings.password_composition),  # type: ignore[arg-type]
+        context_words=tuple(settings.product),
+    )
+
+
+def _bell(settings: Settings) -> Bell | None:
+    if settings.redis_url is None:
+        return None
+    from rimlock.core.bell_redis import RedisBell
+
+    return RedisBell(settings.redis_url)
+
+
+def _device(request: Any, remembered: bool, transport: str) -> Device:  # noqa: FBT001 - a seam of features
+    client = request.client
+    return Device(
+        transport="cookie" if transport == "cookie" else "body",
+        remembered=remembered,
+        agent=request.headers.get("user-agent", ""),
+        address=client.host if client else "",
+    )
