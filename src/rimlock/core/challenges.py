@@ -14,14 +14,14 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from rimlock.core.errors import AuthError
 from rimlock.core.schema import challenge as table
-from rimlock.crypto.opaque import digest, new_challenge, split_challenge
+from rimlock.crypto.opaque import OpaqueRefused, new_challenge, split_challenge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rimlock.core.database import Transaction
 
-__all__ = ["Challenge", "ChallengeRefused", "consume", "forget_expired", "issue", "withdraw"]
+__all__ = ["Challenge", "ChallengeRefused", "consume", "forget_expired", "issue", "peek", "withdraw"]
 
 
 class ChallengeRefused(AuthError):
@@ -32,7 +32,7 @@ class ChallengeRefused(AuthError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Challenge:
-    """A spent challenge: whom it was for, and what was noted when it was issued."""
+    """A challenge that was presented: whom it was for, and what was noted when it was issued."""
 
     id: str
     purpose: str
@@ -66,14 +66,22 @@ def issue(
 
 def consume(tx: Transaction, purpose: str, token: str, *, now: int) -> Challenge:
     """Spend the secret. Of any number of simultaneous users exactly one succeeds. Raises ChallengeRefused."""
+    found = peek(tx, purpose, token, now=now)
+    if tx.change(_SPEND, {"which": found.id, "now": now}) != 1:
+        raise ChallengeRefused
+    return found
+
+
+def peek(tx: Transaction, purpose: str, token: str, *, now: int) -> Challenge:
+    """Return what the secret is for without spending it: it may be gone a moment later. Raises ChallengeRefused."""
     try:
-        challenge_id, secret = split_challenge(token)
-    except ValueError:
+        challenge_id, presented = split_challenge(token)
+    except OpaqueRefused:
         raise ChallengeRefused from None
     row = tx.one(_BY_ID, {"id": challenge_id})
-    if row is None or not compare_digest(row["digest"], digest(secret)) or row["purpose"] != purpose:
+    if row is None or not compare_digest(row["digest"], presented) or row["purpose"] != purpose:
         raise ChallengeRefused
-    if tx.change(_SPEND, {"which": challenge_id, "now": now}) != 1:
+    if row["consumed_at"] is not None or row["expires_at"] <= now:
         raise ChallengeRefused
     return Challenge(id=challenge_id, purpose=purpose, user_id=row["user_id"], data=row["data"])
 
