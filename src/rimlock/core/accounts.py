@@ -37,6 +37,7 @@ __all__ = [
     "set_active",
     "set_password_hash",
     "set_roles",
+    "set_verified",
     "standing",
     "upgrade_password_hash",
 ]
@@ -84,9 +85,13 @@ class AccountEnabled(Event):
     user_id: str
 
 
-def standing(tx: Transaction, user_id: str) -> Account | None:
-    """Return the standing of a user, or None for one we never saw."""
-    return _account(tx.one(_STANDING, {"user": user_id}))
+def standing(tx: Transaction, user_id: str, *, held: bool = False) -> Account | None:
+    """Return the standing of a user, or None for one we never saw.
+
+    `held`: nobody else changes it before the end of this transaction. Without that a sign-in could begin under a
+    password, a role or an account that is being taken away, and outlive it.
+    """
+    return _account(tx.one(_STANDING_HELD if held else _STANDING, {"user": user_id}))
 
 
 def open_account(
@@ -136,6 +141,12 @@ def set_password_hash(
     raise_epoch(tx, user_id, now=now)
 
 
+def set_verified(tx: Transaction, user_id: str, *, verified: bool, now: int) -> None:
+    """Note whether the user proved to own the address; remembered rows are dropped. Raises NotFound."""
+    _change(tx, user_id, {"verified": verified})
+    announce(tx, "user", user_id, value=_standing(tx, user_id).epoch, now=now)
+
+
 def upgrade_password_hash(tx: Transaction, user_id: str, old: str, new: str) -> bool:
     """Store a better hash of the same password, unless it was changed meanwhile."""
     changed = update(table).where(table.c.user_id == user_id, table.c.password_hash == old).values(password_hash=new)
@@ -182,3 +193,4 @@ def _account(row: RowMapping | None) -> Account | None:
 
 
 _STANDING = select(table).where(table.c.user_id == bindparam("user"))
+_STANDING_HELD = _STANDING.with_for_update(key_share=True)  # SQLite has one writer, and no such clause

@@ -81,7 +81,7 @@ def complete(
 
     The error is returned and not raised, so that what policies and events wrote is kept.
     """
-    account = accounts.standing(tx, proof.user_id)
+    account = accounts.standing(tx, proof.user_id, held=True)
     if account is None or not account.active:
         return _refused(tx, proof, InvalidLogin(), device, now)
     login = Login(proof=proof, account=account, device=device)
