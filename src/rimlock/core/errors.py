@@ -17,6 +17,7 @@ __all__ = [
     "CredentialExpired",
     "CredentialInvalid",
     "CredentialMissing",
+    "CurrentPasswordWrong",
     "FreshLoginRequired",
     "InvalidLogin",
     "InvalidRequest",
@@ -74,6 +75,12 @@ class InvalidLogin(AuthError):
     """Unknown account, wrong password, disabled account: one answer for all of them."""
 
     code, status, title = "invalid_login", 401, "The login or the password is not right."
+
+
+class CurrentPasswordWrong(AuthError):
+    """A signed-in user was asked for the password again and gave another one."""
+
+    code, status, title = "current_password_wrong", 403, "The current password is not right."
 
 
 class CredentialMissing(AuthError):
