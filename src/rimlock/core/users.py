@@ -6,6 +6,7 @@ Source: design section 6; OWASP ASVS 5.0 V6.3.8 (enumeration), V15.3.3 (mass ass
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from rimlock.core.errors import AuthError, InvalidRequest
 from rimlock.core.ids import new_id
-from rimlock.core.normal import email_forms, login_key, username_forms
+from rimlock.core.normal import avatar_form, display_form, email_forms, login_key, profile_form, username_forms
 from rimlock.core.schema import user as table
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from rimlock.core.database import Transaction
 
-__all__ = ["EDITABLE", "NewUser", "OwnUsers", "RegistrationConflict", "User", "Users"]
+__all__ = ["EDITABLE", "NewUser", "OwnUsers", "RegistrationConflict", "User", "Users", "require_wellformed"]
 
 EDITABLE = frozenset({"username", "display_name", "avatar_url", "profile"})
 """What a person may change about themselves without proving anything again."""
@@ -137,6 +138,11 @@ class OwnUsers:
         return [found for row in tx.all(query) if (found := _user(row))]
 
 
+def require_wellformed(values: Mapping[str, Any]) -> None:
+    """Return when every given field has its form: asked before anything costly. Raises InvalidRequest."""
+    _columns(values)
+
+
 def vars_of(new: NewUser) -> dict[str, Any]:
     """Return the fields of a new user as a mapping."""
     return {name: getattr(new, name) for name in NewUser.__dataclass_fields__}
@@ -151,9 +157,17 @@ def _columns(values: Mapping[str, Any]) -> dict[str, Any]:
         columns["username"], columns["username_key"] = username_forms(values["username"])
     elif "username" in values:
         columns["username_key"] = None
-    if "profile" in values:
-        columns["profile"] = dict(values["profile"])
+    for name, form in _FORMS.items():
+        if name in values:
+            columns[name] = form(values[name])
     return columns
+
+
+_FORMS: dict[str, Callable[[Any], Any]] = {
+    "display_name": display_form,
+    "avatar_url": avatar_form,
+    "profile": profile_form,
+}
 
 
 def _user(row: RowMapping | None) -> User | None:
