@@ -18,6 +18,7 @@ from rimlock.web.problems import SAFE_HEADERS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rimlock.core.accounts import Account
     from rimlock.core.login import SignedIn
     from rimlock.core.sessions import Refreshed
     from rimlock.core.tokens import AccessTokens
@@ -71,6 +72,19 @@ class Entrance:
             transport=refreshed.transport,
             remembered=refreshed.remembered,
         )
+
+    def reissue(self, account: Account, *, session_id: str, auth_time: int) -> Response:
+        """Answer with an access token for a session that goes on. Its refresh token stays what it is."""
+        grant = Grant(
+            user_id=account.user_id,
+            session_id=session_id,
+            roles=account.roles,
+            epoch=account.epoch,
+            auth_time=auth_time,
+        )
+        access, lifetime = self._tokens.sign(grant, self._clock())
+        body = {"access_token": access, "token_type": "Bearer", "expires_in": lifetime}
+        return Response(json.dumps(body), media_type="application/json", headers=SAFE_HEADERS)
 
     def _answer(self, grant: Grant, *, generation: int, expires_at: int, transport: str, remembered: bool) -> Response:
         now = self._clock()
