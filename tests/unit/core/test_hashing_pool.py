@@ -119,14 +119,14 @@ async def test_a_queue_of_none_admits_as_many_as_there_are_workers():
 
 
 @pytest.mark.parametrize(
-    "seconds_per_hash, expected",
-    [(0.0, 1), (0.02, 1), (0.5, 5), (0.501, 6), (900.0, 30)],
+    "workers, seconds_per_hash, expected",
+    [(1, 0.0, 1), (1, 0.02, 1), (1, 0.5, 5), (1, 0.501, 6), (2, 1.0, 5), (1, 900.0, 30)],
 )
-async def test_retry_after_is_the_time_the_full_queue_takes(seconds_per_hash, expected):
+async def test_retry_after_is_the_time_the_full_queue_takes(workers, seconds_per_hash, expected):
     """Ten places at the pace of the last hash, in whole seconds, at least 1 and at most 30."""
     readings = iter([0.0, seconds_per_hash] + [seconds_per_hash] * 100)
     hasher = opened()
-    pool = HashingPool(hasher, workers=1, queue_limit=9, timer=lambda: next(readings))
+    pool = HashingPool(hasher, workers=workers, queue_limit=10 - workers, timer=lambda: next(readings))
     await pool.hash("sets the pace")
     hasher.gate.clear()
     hasher.started.clear()
@@ -263,11 +263,11 @@ async def test_a_caller_cancelled_during_the_close_is_cancelled():
     pool = HashingPool(hasher, workers=1, queue_limit=1)
     working, waiting = await fill(pool, hasher, 2)
     waiting.cancel()
-    closing = asyncio.create_task(asyncio.to_thread(pool.close))
+    hasher.gate.set()
+    pool.close()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    hasher.gate.set()
-    await asyncio.gather(working, closing)
+    assert await working == "kept:caller 0"
 
 
 async def test_closing_twice_and_closing_unused_is_harmless():
@@ -315,15 +315,19 @@ def test_the_bound_holds_when_many_threads_ask_at_once():
     pool.close()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives single threads a policy")
-@pytest.mark.parametrize("background, expected", [(True, "SCHED_IDLE"), (False, "SCHED_OTHER")])
-async def test_workers_run_in_idle_time_and_the_loop_does_not(background, expected):
-    """The policy is set on the hashing thread alone, and not at all when the host asks for that."""
-    hasher = GatedHasher()
-    pool = HashingPool(hasher, background=background)
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives single threads a priority")
+@pytest.mark.parametrize(
+    "priority, policy, steps_down",
+    [("low", "SCHED_OTHER", 10), ("idle", "SCHED_IDLE", 0), ("normal", "SCHED_OTHER", 0)],
+)
+async def test_workers_give_way_and_the_loop_does_not(priority, policy, steps_down):
+    """The priority is lowered on the hashing thread alone, and only as far as the host asks."""
+    hasher, own = GatedHasher(), os.getpriority(os.PRIO_PROCESS, get_native_id())
+    pool = HashingPool(hasher, priority=priority)
     callers = await fill(pool, hasher, 1)
-    assert os.sched_getscheduler(hasher.threads[0]) == getattr(os, expected)
-    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+    assert os.sched_getscheduler(hasher.threads[0]) == getattr(os, policy)
+    assert os.getpriority(os.PRIO_PROCESS, hasher.threads[0]) == (max(own, 10) if steps_down else own)
+    assert (os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, get_native_id())) == (os.SCHED_OTHER, own)
     hasher.gate.set()
     await asyncio.gather(*callers)
     pool.close()

@@ -215,6 +215,8 @@ def test_bcrypt_cuts_bytes_and_not_letters():
         FIREBASE.replace("n=14", "n=30"),
         FIREBASE.replace("r=8", "r=99"),
         "$P$SRcLbjrRyIoWHOkauIr87UshkbWgxL/",
+        "$P$FRcLbjrRyIoWHOkauIr87UshkbWgxL/",
+        "scrypt:16384:8:17$salt$" + "0" * 128,
         "$P$zRcLbjrRyIoWHOkauIr87UshkbWgxL/",
         "$P$4RcLbjrRyIoWHOkauIr87UshkbWgxL/",
         "$argon2id$v=19$m=4194304,t=1,p=1$c29tZXNhbHRzb21l$" + "A" * 43,
