@@ -21,6 +21,8 @@ from rimlock.web.routing_tree import SOCKET, Branch, Entry, Target, follow, last
 
 __all__ = ["Index"]
 
+_END = "/"
+"""No segment holds a slash: asking a node for this one ends the way."""
 _NOTHING: dict[str, Target] = {}
 
 
@@ -99,16 +101,23 @@ class Index:
         return None if found is None else self._settle(*found, method, path, root_path, scope)
 
     def _first_full(self, method: str, rest: str) -> tuple[Slot, re.Match[str]] | None:
+        """Return the earliest full match on the way of the path. One loop, for it is on the way of every request."""
         best: tuple[Slot, re.Match[str]] | None = None
         limit = self.size
-        for node in self._nodes(rest):
+        node: Node | None = self.top
+        segments = iter(rest.split("/"))
+        next(segments)
+        while node is not None:
             for slot in node.slots:
                 if slot.order >= limit:
                     break
+                if slot.verbs is not None and method not in slot.verbs:
+                    continue
                 match = slot.full(method, rest)
                 if match is not None:
                     best, limit = (slot, match), slot.order
                     break
+            node = node.children.get(next(segments, _END))
         return best
 
     def _nodes(self, rest: str) -> list[Node]:
