@@ -44,7 +44,7 @@ class CommonPasswords:
             return False
         wanted, entries = digest(folded), _entries()
         place = bisect_left(range(len(self)), wanted, key=lambda index: _entry(entries, index))
-        return place < len(self) and _entry(entries, place) == wanted
+        return _entry(entries, place) == wanted
 
     def __len__(self) -> int:
         """How many passwords are listed."""

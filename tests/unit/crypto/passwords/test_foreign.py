@@ -134,13 +134,6 @@ def test_better_auth_gets_the_normal_form_it_hashed(typed):
     assert HASHES.verify(stored, typed) == Verified(upgrade=True)
 
 
-def test_other_origins_get_what_was_typed():
-    """A hash of decomposed letters, made by a system that normalises nothing, is matched by those letters."""
-    typed = normalize("NFD", "café résumé naïve")
-    stored = bcrypt.hashpw(typed.encode(), bcrypt.gensalt(4)).decode()
-    assert HASHES.verify(stored, typed) == Verified(upgrade=True)
-
-
 def made_by_bcrypt_sha256(password):
     """Make what Django's default bcrypt hasher stores."""
     return "bcrypt_sha256$" + bcrypt.hashpw(sha256(password).hexdigest().encode(), bcrypt.gensalt(4)).decode()
@@ -159,6 +152,28 @@ def made_by_scrypt(password):
 def made_by_argon2(password):
     """Make what the argon2 binding stores."""
     return low_level.hash_secret(password, b"somesalt", 1, 8, 1, 32, low_level.Type.ID).decode()
+
+
+def made_by_bcrypt(password):
+    """Make what most bcrypt libraries store."""
+    return bcrypt.hashpw(password[:72], bcrypt.gensalt(4)).decode()
+
+
+@pytest.mark.parametrize(
+    "make", [made_by_bcrypt, made_by_bcrypt_sha256, made_by_pbkdf2, made_by_scrypt, made_by_argon2]
+)
+def test_other_origins_get_what_was_typed(make):
+    """A hash of decomposed letters, made by a system that normalises nothing, is matched by those letters."""
+    typed = normalize("NFD", "café résumé naïve")
+    assert HASHES.verify(make(typed.encode()), typed) == Verified(upgrade=True)
+
+
+def test_a_string_longer_than_1024_characters_is_not_read():
+    """Not even when every part of it is right."""
+    salt = "s" * 1_000
+    stored = f"pbkdf2_sha256$10${salt}$" + b64encode(pbkdf2_hmac("sha256", b"p", salt.encode(), 10)).decode()
+    with pytest.raises(HashUnreadable):
+        HASHES.verify(stored, "p")
 
 
 @pytest.mark.parametrize("length", [72, 73, 128, 1_024])

@@ -183,6 +183,7 @@ def test_with_the_smaller_minimum_the_short_common_ones_are_refused(password):
         "йцукенгшщзхъфыва",
         "qwertyuiopasdfghjk",
         "asdfghjklqwertyuiop",
+        "poiuytrewqlkjhgfdsa",
         "qwerty123456asdfgh",
         "aaaabbbbccccdddd",
         "9876543210987654",
@@ -230,6 +231,7 @@ def test_the_words_of_the_account_and_the_product_are_refused(password):
 def test_short_words_and_parts_of_a_phrase_are_no_reason(words):
     """A phrase may contain the user's name; a name of one or two letters forbids nothing."""
     assert codes("al saw a starfinch in the yard", words=words) == []
+    assert codes("al1234567890123", words=words) == ["predictable"]
 
 
 @pytest.mark.req("L10")
