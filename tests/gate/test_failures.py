@@ -136,7 +136,7 @@ def test_an_application_without_a_middleware_stack_is_refused_by_name():
 
 
 @pytest.mark.anyio
-async def test_the_self_test_passes_on_a_fitted_application_and_disturbs_nothing():
+async def test_the_self_test_passes_on_a_fitted_application_and_disturbs_nothing(caplog):
     """The canaries meet a refusing judge; the application and the real judge are not asked, and the judge is back."""
     app, ran = FastAPI(), []
     app.get("/{path:path}")(lambda path: ran.append(path))  # noqa: PLW0108 - FastAPI reads the name
@@ -146,6 +146,7 @@ async def test_the_self_test_passes_on_a_fitted_application_and_disturbs_nothing
     assert ran == []
     assert judge.asked == []
     assert gate.judge is judge
+    assert caplog.text == ""
 
 
 @pytest.mark.anyio

@@ -7,6 +7,7 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from starlette.routing import Router
 
+from gate.probe import scope_of
 from rimlock.core.errors import ConfigurationError
 from rimlock.web.routing import RouteTable
 from rimlock.web.routing_shapes import leaves
@@ -82,3 +83,34 @@ def test_each_inclusion_and_method_is_in_the_inventory():
         (method, f"{prefix}/x") for prefix in ("/a", "/b") for method in ("GET", "POST", "WS")
     ]
     assert targets[0].endpoint is endpoint
+
+
+def test_a_route_changed_in_place_is_noticed_within_half_a_second():
+    """A mounted application exchanged for another keeps every list as it was: the closer look finds it."""
+    app, old, new, now = FastAPI(openapi_url=None), FastAPI(openapi_url=None), FastAPI(openapi_url=None), [0.0]
+    old.get("/x")(lambda: "old")
+    new.get("/{y}")(lambda y: "new")
+    app.mount("/sub", old)
+    table = RouteTable(app, clock=lambda: now[0])
+    scope = scope_of("http", "/sub/x")
+    assert table.resolve(scope).path == "/sub/x"
+    mount = app.router.routes[0]
+    mount.app = mount._base_app = new  # noqa: SLF001 - what a host would have to do to exchange it
+    now[0] = 0.6
+    assert table.resolve(scope).path == "/sub/{y}"
+    new.get("/x")(lambda: "late")
+    new.router.routes.reverse()
+    assert table.resolve(scope).path == "/sub/x"
+
+
+def test_a_list_of_routes_put_in_place_of_another_is_noticed_at_once():
+    """The application's own list, exchanged as a whole, and changed again after."""
+    app = FastAPI(openapi_url=None)
+    app.get("/{x}")(lambda x: 1)
+    table = RouteTable(app, clock=lambda: 0.0)
+    assert table.resolve(scope_of("http", "/a")).path == "/{x}"
+    app.router.routes = list(app.router.routes)
+    assert table.resolve(scope_of("http", "/a")).path == "/{x}"
+    app.get("/a")(lambda: 2)
+    app.router.routes.reverse()
+    assert table.resolve(scope_of("http", "/a")).path == "/a"

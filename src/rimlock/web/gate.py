@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rimlock.core.errors import AuthError, ConfigurationError, Unavailable
-from rimlock.web.gate_canary import layers, prove
+from rimlock.web.gate_canary import CanaryFailure, layers, prove
 from rimlock.web.gate_own import OwnRoutes
 from rimlock.web.problems import Refusal, problem
 from rimlock.web.routing import RouteTable, Target, versions
@@ -149,6 +149,8 @@ def _sound(verdict: Verdict) -> Verdict:
 
 
 def _failed(failure: Exception) -> Unavailable:
+    if isinstance(failure, CanaryFailure):
+        return Unavailable()
     # Only the type and the place: a message may quote a credential.
     trace = failure.__traceback__
     while trace is not None and trace.tb_next is not None:

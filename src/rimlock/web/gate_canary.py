@@ -16,7 +16,7 @@ from rimlock.core.errors import AuthError, ConfigurationError, CredentialMissing
 from rimlock.web.problems import Refusal
 from rimlock.web.routing import versions
 
-__all__ = ["layers", "prove"]
+__all__ = ["CanaryFailure", "layers", "prove"]
 
 _DEEPEST = 100
 _MARK = "rimlock.canary"
@@ -39,7 +39,7 @@ async def prove(gate: Any, router: Any) -> None:
         gate._judge = judge  # noqa: SLF001 - the same
 
 
-class _CanaryFailure(Exception):
+class CanaryFailure(Exception):
     """Raised by the canary judge, to see a failing judge refuse."""
 
 
@@ -49,7 +49,7 @@ def _canary_judge(judge: Any) -> Any:
         if mark is None:
             return judge(scope, target)
         if mark:
-            raise _CanaryFailure
+            raise CanaryFailure
         return CredentialMissing()
 
     return canary
@@ -91,7 +91,7 @@ def _scope(kind: str, *, failing: bool) -> Scope:
 
 
 async def _nothing() -> Message:
-    raise _CanaryFailure
+    raise CanaryFailure
 
 
 async def _ignore(_: Message) -> None:

@@ -12,7 +12,7 @@ Middleware inside a mounted application that rewrites paths is not seen: what it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Any
 
@@ -35,14 +35,18 @@ _LOOK_CLOSELY = 0.5
 class RouteTable:
     """The effective routes of an application, looked up per request, rebuilt when the routes change."""
 
-    __slots__ = ("_branch", "_due", "_index", "_list", "_lists", "_router", "_signature", "_taken")
+    __slots__ = ("_branch", "_clock", "_due", "_index", "_list", "_lists", "_router", "_signature", "_taken")
 
-    def __init__(self, app: Any) -> None:
-        """Read the routes of an application or router of Starlette's; raise `ConfigurationError` on another thing."""
+    def __init__(self, app: Any, clock: Callable[[], float] = monotonic) -> None:
+        """Read the routes of an application or router; raise `ConfigurationError` on another thing.
+
+        `clock` counts seconds and never runs backwards.
+        """
         router = inner_router(app)
         if router is None:
             raise ConfigurationError(f"{type(app).__qualname__} is neither a Starlette application nor a router.")
         self._router: Router = router
+        self._clock = clock
         try:
             self._adopt(Branch(router))
         except AttributeError as unknown_shape:
@@ -54,7 +58,7 @@ class RouteTable:
 
         The scope is read, never written. Query, Host header and URL play no part, except for routes by host name.
         """
-        if self._lists != self._taken or self._router.routes is not self._list or monotonic() > self._due:
+        if self._lists != self._taken or self._router.routes is not self._list or self._clock() > self._due:
             self._look_again()
         path = scope["path"]
         method = SOCKET if scope["type"] == "websocket" else scope["method"]
@@ -76,7 +80,7 @@ class RouteTable:
         if changed or list(map(id, branch.all_lists())) != list(map(id, self._lists)):
             self._adopt(branch)
         self._list = self._router.routes
-        self._due = monotonic() + _LOOK_CLOSELY
+        self._due = self._clock() + _LOOK_CLOSELY
 
     def _adopt(self, branch: Branch) -> None:
         """Take a tree as the current one. The lists are copied first: a change meanwhile is seen as a difference."""
@@ -87,7 +91,7 @@ class RouteTable:
         self._index = Index(branch)
         self._signature = list(branch.signature())
         self._list = self._router.routes
-        self._due = monotonic() + _LOOK_CLOSELY
+        self._due = self._clock() + _LOOK_CLOSELY
 
 
 def versions() -> str:
