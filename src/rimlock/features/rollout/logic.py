@@ -1,0 +1,115 @@
+"""Which stage each route is in, and changing it: one transaction, with a check that the change touches something.
+
+Threat: a pattern that fits no route, and an operator who believes it does; an observation lost in a process's memory.
+Source: design section 5 (stages); OWASP ASVS 5.0 V8.1.1 (rules are documented and readable).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rimlock.core import observations, rollout
+from rimlock.core.access import Rule, parse_pattern
+from rimlock.core.errors import ConfigurationError, NotFound
+from rimlock.features.rollout.errors import NothingToTakeBack, RoutePatternInvalid, RouteUnknown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rimlock.core.access import RuleBook, Ruling, Stage
+    from rimlock.core.observations import Observation
+    from rimlock.core.rollout import Change
+    from rimlock.feature import Context
+
+__all__ = ["RouteStanding", "change", "forget", "history", "observed", "overview", "take_back"]
+
+Key = tuple[str, str]
+"""Method and full template of a route, as the gate sees it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteStanding:
+    """One route and what is in force for it."""
+
+    method: str
+    path: str
+    ruling: Ruling
+
+    @property
+    def pattern(self) -> str:
+        """The pattern that names this route and no other."""
+        return self.path if self.method == "ANY" else f"{self.method} {self.path}"
+
+
+def overview(rules: RuleBook, keys: Iterable[Key]) -> list[RouteStanding]:
+    """Return every route once, in match order, with its ruling."""
+    return [
+        RouteStanding(method=method, path=path, ruling=rules.ruling(method, path))
+        for method, path in dict.fromkeys(keys)
+    ]
+
+
+async def change(
+    context: Context, pattern: str, stage: Stage | None, *, keys: Iterable[Key] | None, actor: str
+) -> Change:
+    """Set the stage of what `pattern` names; None leaves it to the configuration again.
+
+    `keys`: the routes one of which it has to fit, None to take it unseen. Raises RoutePatternInvalid, RouteUnknown.
+    """
+    known = canonical(pattern)
+    if keys is not None and not _fits(known, keys):
+        raise RouteUnknown
+    return await context.database.write(lambda tx: rollout.set_stage(tx, known, stage, actor=actor, now=context.now()))
+
+
+async def take_back(context: Context, pattern: str | None, *, actor: str) -> Change:
+    """Undo the newest change (of one target). Raises NothingToTakeBack, RoutePatternInvalid."""
+    known = None if pattern is None else canonical(pattern)
+    try:
+        return await context.database.write(lambda tx: rollout.back(tx, actor=actor, now=context.now(), pattern=known))
+    except NotFound:
+        raise NothingToTakeBack from None
+
+
+async def history(context: Context, *, before: int | None, limit: int) -> list[Change]:
+    """Return changes, newest first."""
+    return await context.database.read(lambda tx: rollout.history(tx, before=before, limit=limit))
+
+
+async def observed(context: Context, pattern: str | None, *, limit: int = 200) -> list[Observation]:
+    """Return who would have been refused, what this process saw a moment ago included. Raises RoutePatternInvalid."""
+    await context.flush()
+    if pattern is None:
+        return await context.database.read(lambda tx: observations.observed(tx, limit=limit))
+    rule = Rule(pattern=canonical(pattern))
+    path = None if pattern.endswith("**") else parse_pattern(rule.pattern)[2]
+    found = await context.database.read(lambda tx: observations.observed(tx, path=path, limit=_MOST_ROWS))
+    return [one for one in found if rule.covers(one.method, one.path)][:limit]
+
+
+async def forget(context: Context) -> int:
+    """Delete every observation, those that wait in this process too; return how many rows there were."""
+    await context.flush()
+    return await context.database.write(observations.forget)
+
+
+def canonical(pattern: str) -> str:
+    """Return the pattern in its one spelling, so that a change and its undoing name the same. Raises."""
+    try:
+        method, _, template = parse_pattern(pattern)
+    except ConfigurationError as error:
+        raise RoutePatternInvalid(str(error)) from None
+    if len(template) > _LONGEST:
+        raise RoutePatternInvalid
+    return f"{method} {template}"
+
+
+def _fits(pattern: str, keys: Iterable[Key]) -> bool:
+    rule = Rule(pattern=pattern)
+    return any(rule.covers(method, path) for method, path in keys)
+
+
+_LONGEST = 500
+_MOST_ROWS = 10_000
+"""Rows looked through for a pattern; what is kept in memory between two writes is bounded below that."""
