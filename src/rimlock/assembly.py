@@ -16,6 +16,7 @@ from rimlock.core.signing import Signing
 from rimlock.core.tokens import AccessTokens, TokenSettings, VerifiedTokens
 from rimlock.crypto.passwords.policy import PasswordPolicy
 from rimlock.feature import Context, Feature
+from rimlock.web import redaction
 from rimlock.web.browser import Browser
 from rimlock.web.credentials import BearerReader, Credentials
 from rimlock.web.entrance import Entrance
@@ -39,6 +40,7 @@ __all__ = [
     "credentials",
     "follower",
     "permissions",
+    "redact_logs",
     "signing",
     "token_settings",
 ]
@@ -116,6 +118,16 @@ def credentials(
     bearer = BearerReader(tokens, verified, given.revocations, given.settings.issuer, reload_keys)
     others = [reader for feature in features for reader in feature.readers(given)]
     return Credentials([bearer, *others], given.follower, given.settings.on_stale, given.clock)
+
+
+def redact_logs(settings: Settings) -> None:
+    """Keep keys that travel in addresses out of the logs, where the settings let them travel there."""
+    if settings.api_key_query or settings.api_key_paths:
+        redaction.install(
+            redaction.Redaction(
+                query=settings.api_key_query, paths=settings.api_key_paths, key_prefix=settings.api_key_prefix
+            )
+        )
 
 
 def all_features(file: RuleFile) -> tuple[Feature, ...]:

@@ -123,6 +123,7 @@ class Rimlock:
         own = own_application(router for router in routers if router is not None)
         self._gate = mounted(app, self.judge, own, self.settings)
         secured(app, self._gate, own, self.settings, lambda: self.judge.rules)
+        assembly.redact_logs(self.settings)
         self._follow_lifespan(app)
 
     def adopt(self, app: Any, check: Callable[..., Any], *permissions: str) -> None:
@@ -181,7 +182,15 @@ class Rimlock:
         return await self._signing.rotate(lead=lead)
 
     async def flush(self) -> None:
-        """Write the observations that wait. What cannot be written is kept. Raises Unavailable."""
+        """Write what waits: observations, and what features keep back. What cannot be written is kept.
+
+        Raises Unavailable.
+        """
+        await self._write_observations()
+        for feature in self.features:
+            await feature.flush(self.context)
+
+    async def _write_observations(self) -> None:
         drained = self._observations.drain()
         if not drained:
             return
@@ -209,6 +218,7 @@ class Rimlock:
             rules=lambda: self.judge.rules,
             routes=lambda: None if self._gate is None else self._gate.table,
             flush=self.flush,
+            flush_later=self._flush_later,
         )
 
     def _doors(self, rules: tuple[Rule, ...]) -> tuple[Door, GateJudge]:
@@ -245,6 +255,9 @@ class Rimlock:
     def _observe(self, target: Target | None, principal: Principal | None, error: AuthError) -> None:
         method, path = (target.method, target.path) if target else ("*", "unmatched")
         self._observations.note(method, path, principal, error, int(self._clock()))
+        self._flush_later()
+
+    def _flush_later(self) -> None:
         loop = asyncio.get_running_loop()
         # A timer of a loop that has ended never rings: hosts' tests run one loop for each request.
         if self._flushing is None or self._flushing.when() < loop.time() - FLUSH_SECONDS:

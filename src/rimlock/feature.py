@@ -71,7 +71,9 @@ class Context:
     routes: Callable[[], RouteTable | None]
     """The host's routes, once installed."""
     flush: Callable[[], Awaitable[None]]
-    """Write waiting observations now."""
+    """Write what waits (observations, and what features keep back) now."""
+    flush_later: Callable[[], None]
+    """Write what waits within a second; costs nothing when that is under way already."""
     device: Callable[[Request, bool, str], Device]
     """Describe where a sign-in comes from: request, remembered, transport."""
 
@@ -102,3 +104,6 @@ class Feature:
 
     async def start(self, context: Context) -> None:
         """Do what has to be done once, before the first request."""
+
+    async def flush(self, context: Context) -> None:
+        """Write what was kept back, called by `context.flush`. Raises Unavailable."""

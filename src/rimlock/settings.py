@@ -42,7 +42,8 @@ class Settings:
     `issuer`, `audience`: what access tokens say; the audience is the issuer unless set.
     `origins`: exact browser origins that may send the refresh cookie.
     `api_key_headers`, `api_key_query`: where API keys are looked for besides `Authorization: Bearer`.
-    `api_key_prefix`: how keys issued here begin. `config`: the rule file. `default_stage`: of routes no rule names.
+    `api_key_paths`: routes with the key in their path, like `/t/{key}/**`. `api_key_prefix`: how keys issued here
+    begin. `config`: the rule file. `default_stage`: of routes no rule names.
     `hash_workers`, `hash_queue`: how many passwords are hashed at once, and how many may wait.
     `poll_interval`: how often PostgreSQL is asked for revocations. `max_staleness`: after how long without an answer
     `on_stale` applies: refuse, or ask the database for each request.
@@ -73,6 +74,7 @@ class Settings:
     registration: Registration = "open"
     api_key_headers: Sequence[str] = ("X-API-Key",)
     api_key_query: Sequence[str] = ()
+    api_key_paths: Sequence[str] = ()
     api_key_prefix: str = "rl"
     config: Path | None = None
     default_stage: Stage = Stage.OPEN
@@ -130,7 +132,7 @@ _ALIASES = {
     "origins": "ALLOWED_ORIGINS",
     "redis_url": "REDIS_URL",
 }
-_LISTS = {"secrets", "origins", "password_composition", "product", "api_key_headers", "api_key_query"}
+_LISTS = {"secrets", "origins", "password_composition", "product", "api_key_headers", "api_key_query", "api_key_paths"}
 _NUMBERS = {"password_minimum", "hash_workers", "hash_queue"}
 _SWITCHES = {"listen", "create_tables", "insecure_cookies"}
 _TIMES = {

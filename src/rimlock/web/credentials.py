@@ -10,13 +10,14 @@ the database comes back as an awaitable, so that the common case never leaves th
 from __future__ import annotations
 
 import json
+import re
 from base64 import urlsafe_b64decode
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs
 
-from rimlock.core.errors import AuthError, CredentialInvalid, Unavailable
+from rimlock.core.errors import AuthError, ConfigurationError, CredentialInvalid, Unavailable
 from rimlock.core.principal import Principal
 from rimlock.core.tokens import KeyUnknown
 
@@ -34,6 +35,7 @@ __all__ = [
     "Reader",
     "from_authorization",
     "from_header",
+    "from_path",
     "from_query",
 ]
 
@@ -177,11 +179,27 @@ class KeyReader:
 
     def read(self, scope: Scope, now: float) -> Reading:
         """See Reader.read."""
-        for extract in self._extractors:
+        return self._read(scope, now, self._extractors)
+
+    def _read(self, scope: Scope, now: float, extractors: Sequence[Extractor]) -> Reading:
+        """Ask for one text after the other; one that is none of ours hides none that is."""
+        for place, extract in enumerate(extractors, 1):
             text = extract(scope)
-            if text:
-                return self._resolve(text, now)
+            if not text:
+                continue
+            found = self._resolve(text, now)
+            if isinstance(found, (Principal, AuthError)):
+                return found
+            if found is not None:
+                return self._finish(scope, now, found, extractors[place:])
         return None
+
+    async def _finish(self, scope: Scope, now: float, waiting: Awaitable[Answer], rest: Sequence[Extractor]) -> Answer:
+        found = await waiting
+        if found is not None:
+            return found
+        later = self._read(scope, now, rest)
+        return later if later is None or isinstance(later, (Principal, AuthError)) else await later
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:
@@ -234,6 +252,38 @@ def from_query(parameter: str) -> Extractor:
         return values[0].encode() if len(values) == 1 else None
 
     return extract
+
+
+def from_path(template: str) -> Extractor:
+    """Find the key in the path: the segment `{key}` of a template like `/t/{key}/**`. Raises ConfigurationError.
+
+    Compared is `scope["path"]`, the whole path as the server decoded it, a root path included. Other segments in
+    braces stand for anything, a last `**` for everything below, nothing included. `rimlock.web.redaction` takes such
+    keys out of the logs of this process; proxies in front of it keep logs of their own.
+    """
+    expression = path_expression(template)
+
+    def extract(scope: Scope) -> bytes | None:
+        found = expression.fullmatch(scope["path"])
+        return found["key"].encode(errors="replace") if found else None
+
+    return extract
+
+
+def path_expression(template: str) -> re.Pattern[str]:
+    """Return what a path with a key in it looks like; the group `key` is the key. Raises ConfigurationError."""
+    segments = template.split("/")
+    if segments.count("{key}") != 1 or segments[0]:
+        raise ConfigurationError(f"{template!r} names no place for a key; write /t/{{key}} or /t/{{key}}/**")
+    rest = "(?:/.*)?" if segments[-1] == "**" else ""
+    parts = segments[1:-1] if rest else segments[1:]
+    return re.compile("".join(f"/{_segment(part)}" for part in parts) + rest, re.DOTALL)
+
+
+def _segment(part: str) -> str:
+    if part == "{key}":
+        return "(?P<key>[^/]+)"
+    return "[^/]+" if part.startswith("{") and part.endswith("}") else re.escape(part)
 
 
 def _with(identity: Identity, answer: Answer) -> Identity:
