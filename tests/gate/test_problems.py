@@ -161,6 +161,22 @@ def test_an_unexpected_failure_is_a_500_problem_without_its_message(caplog):
     assert "RuntimeError in /fail" in caplog.text
 
 
+def test_an_error_of_ours_in_a_middleware_keeps_its_code():
+    """Outside the reach of the handlers for classes, a refusal is still the refusal and no 500."""
+    app = own_app()
+
+    class Refusing:
+        def __init__(self, inner):
+            self.inner = inner
+
+        async def __call__(self, scope, receive, send):
+            raise Busy(retry_after=2)
+
+    app.add_middleware(Refusing)
+    answer = TestClient(app, raise_server_exceptions=False).get("/busy")
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "busy", "2")
+
+
 def test_the_hosts_own_validation_errors_are_untouched():
     """A host without our handlers keeps its own 422."""
     app = FastAPI()
