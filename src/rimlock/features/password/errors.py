@@ -1,0 +1,29 @@
+"""What passwords and registration are refused for.
+
+Threat: a refusal that repeats the password, or tells a stranger more than the next step.
+Source: NIST SP 800-63B-4 section 3.1.1.2 (a reason and guidance are given); RFC 9457.
+"""
+
+from __future__ import annotations
+
+from rimlock.core.errors import AuthError
+
+__all__ = ["FirstAdminExists", "PasswordNotAccepted", "RegistrationClosed"]
+
+
+class PasswordNotAccepted(AuthError):
+    """The new password does not meet the policy. `errors` names every reason by its code."""
+
+    code, status, title = "password_refused", 422, "This password cannot be used."
+
+
+class RegistrationClosed(AuthError):
+    """Nobody may register here by themselves."""
+
+    code, status, title = "registration_closed", 403, "Registration is closed."
+
+
+class FirstAdminExists(AuthError):
+    """The link makes the first administrator, and there is one."""
+
+    code, status, title = "first_admin_exists", 409, "There is an administrator already."

@@ -1,0 +1,64 @@
+"""What happened to passwords and accounts.
+
+Threat: a password, or the text somebody typed as a login (often a password), in a log.
+Source: OWASP ASVS 5.0 V16.2.1, V16.2.5, V16.3.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rimlock.core.events import Event
+
+__all__ = [
+    "EmailChanged",
+    "FailureReason",
+    "LoginFailed",
+    "PasswordChanged",
+    "PasswordRecheckFailed",
+    "UserRegistered",
+]
+
+FailureReason = Literal["unknown_account", "wrong_password", "disabled", "no_password"]
+"""Why a sign-in by password failed. On the wire all of them are `invalid_login`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserRegistered(Event):
+    """An account was made. `by`: registration, first_admin or command."""
+
+    user_id: str
+    by: Literal["registration", "first_admin", "command"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginFailed(Event):
+    """A sign-in by password failed. `user_id` is None where no account has that login."""
+
+    reason: FailureReason
+    user_id: str | None
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordRecheckFailed(Event):
+    """Somebody signed in was asked for the password again and gave a wrong one."""
+
+    user_id: str
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordChanged(Event):
+    """A user chose a new password. `sessions_ended`: how many other devices were signed out."""
+
+    user_id: str
+    sessions_ended: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmailChanged(Event):
+    """A user took another address, which is not verified yet."""
+
+    user_id: str

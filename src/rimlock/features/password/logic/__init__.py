@@ -1,0 +1,26 @@
+"""What may be done with passwords, and in which order. No HTTP in here."""
+
+from __future__ import annotations
+
+from rimlock.features.password.logic.changing import change_email, change_password
+from rimlock.features.password.logic.knowing import Known
+from rimlock.features.password.logic.making import (
+    check_first_admin,
+    create_user,
+    first_admin_link,
+    make_first_admin,
+    register,
+)
+from rimlock.features.password.logic.signing_in import sign_in
+
+__all__ = [
+    "Known",
+    "change_email",
+    "change_password",
+    "check_first_admin",
+    "create_user",
+    "first_admin_link",
+    "make_first_admin",
+    "register",
+    "sign_in",
+]

@@ -1,0 +1,94 @@
+"""Signing in by password: every way to be wrong costs the same and reads the same.
+
+Threat: an account told from none by time or text; a sign-in that outlives the password it was made with.
+Source: OWASP ASVS 5.0 V6.3.8; NIST SP 800-63B-4 section 3.2.2; design section 4.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from rimlock.core import accounts
+from rimlock.core.errors import AuthError, Busy, InvalidLogin
+from rimlock.core.login import Proof, SignedIn, complete
+from rimlock.crypto.passwords.encoding import as_nfc
+from rimlock.crypto.passwords.errors import PasswordUnusable
+from rimlock.features.password.events import FailureReason, LoginFailed
+from rimlock.features.password.logic.knowing import Known, find_account, password_replaced, verdict
+
+if TYPE_CHECKING:
+    from rimlock.core.database import Transaction
+    from rimlock.core.sessions import Device
+    from rimlock.crypto.passwords import Verified
+    from rimlock.feature import Context
+
+__all__ = ["METHOD", "sign_in"]
+
+METHOD = "pwd"
+"""How a session says that it began with a password (RFC 8176)."""
+
+
+async def sign_in(context: Context, login: str, password: str, device: Device) -> SignedIn:
+    """Start a session for the right password. Raises InvalidLogin for whatever is wrong, Busy, a policy's error.
+
+    Without an account, with a disabled one and with one that has no password the same hashing is done in vain.
+    A text that no password can be (over 1,024 bytes, or a NUL in it) is refused before anything is looked up.
+    """
+    _require_possible(password)
+    known = await context.database.read(lambda tx: find_account(context, tx, login))
+    lack = _lack(known)
+    verified = await verdict(context, known.account if known and lack is None else None, password)
+    if known is None or lack is not None or verified is None:
+        return await _fail(context, known, lack or "wrong_password", device)
+    better = await _better_hash(context, verified, password)
+    outcome = await context.database.write(lambda tx: _begin(context, tx, known, better, device))
+    if isinstance(outcome, AuthError):
+        raise outcome
+    return outcome
+
+
+def _require_possible(password: str) -> None:
+    try:
+        as_nfc(password)
+    except PasswordUnusable:
+        raise InvalidLogin from None
+
+
+def _lack(known: Known | None) -> FailureReason | None:
+    """Say why no password can be right."""
+    if known is None:
+        return "unknown_account"
+    if not known.account.active:
+        return "disabled"
+    return "no_password" if known.account.password_hash is None else None
+
+
+async def _better_hash(context: Context, verified: Verified, password: str) -> str | None:
+    """Return today's form of a hash that is not; the next sign-in does it when there is no time now."""
+    if not verified.upgrade:
+        return None
+    with suppress(Busy, PasswordUnusable):
+        return await context.passwords.hash(password)
+    return None
+
+
+def _begin(context: Context, tx: Transaction, known: Known, better: str | None, device: Device) -> SignedIn | AuthError:
+    now, before = context.now(), known.account
+    held = accounts.standing(tx, before.user_id, held=True)
+    if held is None or password_replaced(before, held):
+        return _failed(tx, before.user_id, "wrong_password", device, now)
+    if better is not None and before.password_hash is not None:
+        accounts.upgrade_password_hash(tx, before.user_id, before.password_hash, better)
+    proof = Proof(user_id=before.user_id, method=METHOD, at=now)
+    return complete(tx, proof, device=device, lifetimes=context.lifetimes, policies=context.policies, now=now)
+
+
+async def _fail(context: Context, known: Known | None, reason: FailureReason, device: Device) -> SignedIn:
+    now, user_id = context.now(), known.user.id if known else None
+    raise await context.database.write(lambda tx: _failed(tx, user_id, reason, device, now))
+
+
+def _failed(tx: Transaction, user_id: str | None, reason: FailureReason, device: Device, now: int) -> AuthError:
+    tx.emit(LoginFailed(at=now, reason=reason, user_id=user_id, address=device.address))
+    return InvalidLogin()
