@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rimlock.core.access import Permissions
+from rimlock.core.errors import ConfigurationError
 from rimlock.core.follower import Bell, follow
 from rimlock.core.hashing import HashingPool
 from rimlock.core.sessions import Device
 from rimlock.core.signing import Signing
 from rimlock.core.tokens import AccessTokens, TokenSettings, VerifiedTokens
 from rimlock.crypto.passwords.policy import PasswordPolicy
+from rimlock.crypto.secret import RootSecret
 from rimlock.feature import Context, Feature
 from rimlock.web import redaction
 from rimlock.web.browser import Browser
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from rimlock.core.revocations import Revocations
     from rimlock.core.rulefile import RuleFile
     from rimlock.crypto.passwords.hashes import PasswordHasher
-    from rimlock.crypto.secret import RootSecret
     from rimlock.settings import Settings
 
 __all__ = [
@@ -46,6 +47,14 @@ __all__ = [
 ]
 
 KEY_OVERLAP_SECONDS = 60
+
+
+def root_secret(settings: Settings) -> RootSecret:
+    """Return the secret every key is derived from. Raises ConfigurationError for one that could be guessed."""
+    try:
+        return RootSecret(settings.secrets)
+    except ValueError as error:
+        raise ConfigurationError(f"RIMLOCK_SECRETS: {error}") from None
 
 
 def permissions(file: RuleFile, roles: Mapping[str, Iterable[str]]) -> Permissions:

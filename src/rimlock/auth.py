@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from threading import Lock
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
 
 from rimlock import assembly
 from rimlock.core import observations, revocations, rollout
@@ -25,7 +28,6 @@ from rimlock.core.rulefile import RuleFile, read_rule_file
 from rimlock.core.tokens import AccessTokens, JwtAccessTokens, VerifiedTokens
 from rimlock.core.users import OwnUsers, Users
 from rimlock.crypto.passwords.hashes import PasswordHasher, PasswordHashes
-from rimlock.crypto.secret import RootSecret
 from rimlock.feature import Context, Feature
 from rimlock.settings import Settings, from_environment
 from rimlock.web.door import Door
@@ -48,6 +50,7 @@ FLUSH_SECONDS = 1.0
 LOOK_SECONDS = 0.5
 TIDY_SECONDS = 3600
 KEY_LEAD_SECONDS = 600
+KEY_LOOK_SECONDS = 1.0
 
 
 class Rimlock:
@@ -77,7 +80,7 @@ class Rimlock:
         self._clock = clock
         self._background = Background()
         self._observers = Observers(self._background)
-        self._root = RootSecret(settings.secrets)
+        self._root = assembly.root_secret(settings)
         self._database = open_database(settings.database, self._observers.publish)
         self._revocations = Revocations()
         self._permissions = assembly.permissions(self.file, roles or {})
@@ -87,7 +90,8 @@ class Rimlock:
         self._signing = assembly.signing(settings, self._database, self._root, clock)
         self._follower = assembly.follower(settings, self._database, self._revocations)
         self._gate: Gate | None = None
-        self._starting = asyncio.Lock()
+        self._starting = Lock()
+        self._keys_due = 0.0
         self._started = False
         self._flushing: asyncio.TimerHandle | None = None
         self.features = tuple(features) if features is not None else assembly.all_features(self.file)
@@ -99,6 +103,14 @@ class Rimlock:
     def from_env(cls, environment: Mapping[str, str] | None = None, **parts: Any) -> Rimlock:
         """Make one by the environment variables. Raises ConfigurationError."""
         return cls(from_environment(environment), **parts)
+
+    @classmethod
+    def of(cls, app: Any) -> Rimlock:
+        """Return the Rimlock that is installed on an application. Raises ConfigurationError where there is none."""
+        for one in _INSTALLED:
+            if one._gate is not None and one._gate.stands_on(app):  # noqa: SLF001 - one of our own
+                return one
+        raise ConfigurationError("this application has no Rimlock on it; call auth.install(app) where it is made")
 
     @property
     def database(self) -> Database:
@@ -125,6 +137,7 @@ class Rimlock:
         secured(app, self._gate, own, self.settings, lambda: self.judge.rules)
         assembly.redact_logs(self.settings)
         self._follow_lifespan(app)
+        _INSTALLED.add(self)
 
     def adopt(self, app: Any, check: Callable[..., Any], *permissions: str) -> None:
         """Let a check of the host's own pass for a principal the gate knows; everybody else meets it as before.
@@ -143,19 +156,26 @@ class Rimlock:
 
         Raises SchemaMismatch, SealBroken, Unavailable.
         """
-        async with self._starting:
-            if self._started:
-                return
-            await assembly.check_schema(self.settings, self._database)
-            await self._signing.open()
-            await self._follower.start()
-            await self.reload_keys()
-            await self.reload_rules()
-            for feature in self.features:
-                await feature.start(self.context)
-            if self._gate is not None:
-                await self._gate.self_test()
-            self._started = self.judge.prepared = True
+        # Hosts' tests run many loops, in threads: a lock of one loop would not do.
+        while not self._starting.acquire(blocking=False):
+            await asyncio.sleep(0.01)
+        try:
+            if not self._started:
+                await self._open()
+        finally:
+            self._starting.release()
+
+    async def _open(self) -> None:
+        await assembly.check_schema(self.settings, self._database)
+        await self._signing.open()
+        await self._follower.start()
+        await self.reload_keys()
+        await self.reload_rules()
+        for feature in self.features:
+            await feature.start(self.context)
+        if self._gate is not None:
+            await self._gate.self_test()
+        self._started = self.judge.prepared = True
 
     async def stop(self) -> None:
         """Write what waits, stop following, give the connections back. It can be started again."""
@@ -167,10 +187,16 @@ class Rimlock:
         self._started = self.judge.prepared = False
 
     async def reload_keys(self) -> None:
-        """Read the signing keys again."""
-        if isinstance(self._tokens, JwtAccessTokens):
-            self._tokens.use(await self._signing.reload())
+        """Read the signing keys again; when they changed, verify every token anew."""
+        if isinstance(self._tokens, JwtAccessTokens) and await self._signing.reload():
+            self._tokens.use(self._signing.ring)
             self._verified.clear()
+
+    async def _look_for_keys(self) -> None:
+        """Read the keys for a token that names an unknown one: at most once a second, or strangers could ask for work."""
+        if monotonic() >= self._keys_due:
+            self._keys_due = monotonic() + KEY_LOOK_SECONDS
+            await self.reload_keys()
 
     async def reload_rules(self) -> None:
         """Read the run-time rules again."""
@@ -223,7 +249,7 @@ class Rimlock:
 
     def _doors(self, rules: tuple[Rule, ...]) -> tuple[Door, GateJudge]:
         credentials = assembly.credentials(
-            self.context, self.features, self._tokens, self._verified, reload_keys=self.reload_keys
+            self.context, self.features, self._tokens, self._verified, reload_keys=self._look_for_keys
         )
         door = Door(credentials, self._database, self.context.users, self._revocations, self._clock)
         judge = GateJudge(
@@ -300,3 +326,6 @@ class Rimlock:
         await self._database.write(lambda tx: revocations.forget_expired(tx, now))
         if self._signing.due():
             await self.rotate_signing_key()
+
+
+_INSTALLED: WeakSet[Rimlock] = WeakSet()

@@ -88,6 +88,10 @@ class Gate:
         if self._router.middleware_stack is self:
             self._router.middleware_stack = self._inner
 
+    def stands_on(self, app: Any) -> bool:
+        """Say whether this gate was put on that application and is still there."""
+        return not self._off and inner_router(app) is self._router
+
     @property
     def judge(self) -> Judge | None:
         """Who decides; None once the gate is removed."""
