@@ -37,54 +37,75 @@ DEFAULT_DATABASE = "sqlite:///rimlock.db"
 class Settings:
     """Settings of one installation. Raises ConfigurationError, with the mend in the sentence.
 
-    `secrets`: root secrets of at least 32 bytes; the first signs and seals, all verify and unseal.
-    `jwt_secret`: key of the HS256 algorithm, for systems that verify our tokens with a shared secret.
-    `issuer`, `audience`: what access tokens say; the audience is the issuer unless set.
-    `origins`: exact browser origins that may send the refresh cookie.
-    `api_key_headers`, `api_key_query`: where API keys are looked for besides `Authorization: Bearer`.
-    `api_key_paths`: routes with the key in their path, like `/t/{key}/**`. `api_key_prefix`: how keys issued here
-    begin. `config`: the rule file. `default_stage`: of routes no rule names.
-    `hash_workers`, `hash_queue`: how many passwords are hashed at once, and how many may wait.
-    `poll_interval`: how often PostgreSQL is asked for revocations. `max_staleness`: after how long without an answer
-    `on_stale` applies: refuse, or ask the database for each request.
-    `redis_url`: a Valkey or Redis that shares the revocation list. `product`: words a password may not consist of.
-    `create_tables`: make our tables where none of them exist yet (on SQLite only, unless set).
-    `insecure_cookies`: leave `Secure` and `__Host-` off the refresh cookie, for a host name without TLS.
+    What stands under each field is its meaning; the reference page is made of it.
     """
 
     secrets: Sequence[str] = field(repr=False)
+    """Root secrets of at least 32 bytes. The first signs and seals, all of them verify and unseal."""
     jwt_secret: str | None = field(default=None, repr=False)
+    """The key of the algorithm HS256, for systems that verify our tokens with a shared secret."""
     database: str = field(default=DEFAULT_DATABASE, repr=False)
+    """Where accounts are kept: `sqlite:///file.db`, or `postgresql://user:password@host/name`."""
     issuer: str = "http://localhost:8000"
+    """The public address of this service: `iss` of access tokens, and an origin that may send the refresh cookie."""
     audience: str | None = None
+    """`aud` of access tokens. The issuer, unless set."""
     algorithm: Algorithm = "EdDSA"
+    """How access tokens are signed."""
     prefix: str = "/auth"
+    """The path below which our routes stand."""
     origins: Sequence[str] = ()
+    """Exact browser origins that may send the refresh cookie, like `https://app.example.com`. No wildcard."""
     access_lifetime: timedelta = timedelta(minutes=15)
+    """How long an access token is good; at most 24 hours."""
     session_lifetime: timedelta = timedelta(days=30)
+    """How long a session lasts at most, however often it is refreshed."""
     session_idle: timedelta = timedelta(days=14)
+    """After how long without a refresh a session is over."""
     browser_session: timedelta = timedelta(hours=24)
+    """How long a session lasts at most that was not to be remembered."""
     refresh_grace: timedelta = timedelta(seconds=30)
+    """How long a used refresh token still gets the same successor; 0 to 300 seconds."""
     signing_key_age: timedelta = timedelta(days=90)
+    """After how long a new signing key is made."""
     password_minimum: int = 15
+    """How many characters a new password needs; 8 is the least."""
     password_composition: Sequence[str] = ()
+    """Kinds of character a new password must have: `upper`, `lower`, `digit`, `symbol`. None is the better choice."""
     product: Sequence[str] = ()
+    """Words a password may not consist of, like the name of the product."""
     hash_workers: int = 1
+    """How many passwords are hashed at once."""
     hash_queue: int = 16
+    """How many sign-ins may wait for that; the next one is answered 503 with `Retry-After`."""
     registration: Registration = "open"
+    """Who may make an account: anybody (`open`), or administrators and the command line only (`closed`)."""
     api_key_headers: Sequence[str] = ("X-API-Key",)
+    """Headers in which API keys are looked for, besides `Authorization: Bearer`."""
     api_key_query: Sequence[str] = ()
+    """Query parameters in which API keys are looked for. They are kept out of the logs."""
     api_key_paths: Sequence[str] = ()
+    """Paths with an API key in them, like `/t/{key}/**`. They are kept out of the logs."""
     api_key_prefix: str = "rl"
+    """How API keys issued here begin."""
     config: Path | None = None
+    """The rule file. From the environment: `rimlock.toml` in the working directory, when it is there."""
     default_stage: Stage = Stage.OPEN
+    """The stage of routes no rule names."""
     poll_interval: timedelta = timedelta(milliseconds=500)
+    """How often PostgreSQL is asked for revocations."""
     max_staleness: timedelta = timedelta(seconds=5)
+    """After how long without an answer about revocations `on_stale` applies."""
     on_stale: OnStale = "refuse"
+    """What happens then: `refuse` with 503, or `ask` the database for each request."""
     listen: bool = True
+    """Hold one PostgreSQL connection for `LISTEN`, to hear of revocations at once."""
     redis_url: str | None = field(default=None, repr=False)
+    """A Valkey or Redis that shares the list of revocations."""
     create_tables: bool | None = None
+    """Make our tables where none of them exist. Unless set: on SQLite only."""
     insecure_cookies: bool = False
+    """Leave `Secure` and `__Host-` off the refresh cookie, for a host name without TLS."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be safe. Raises ConfigurationError."""
