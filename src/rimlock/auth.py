@@ -157,7 +157,7 @@ class Rimlock:
         Raises SchemaMismatch, SealBroken, Unavailable.
         """
         # Hosts' tests run many loops, in threads: a lock of one loop would not do.
-        while not self._starting.acquire(blocking=False):
+        while not self._starting.acquire(blocking=False):  # noqa: ASYNC110 - see above
             await asyncio.sleep(0.01)
         try:
             if not self._started:
@@ -193,7 +193,7 @@ class Rimlock:
             self._verified.clear()
 
     async def _look_for_keys(self) -> None:
-        """Read the keys for a token that names an unknown one: at most once a second, or strangers could ask for work."""
+        """Read the keys for a token that names an unknown one: once a second at most, or strangers could order work."""
         if monotonic() >= self._keys_due:
             self._keys_due = monotonic() + KEY_LOOK_SECONDS
             await self.reload_keys()

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import sqlite3
 import tempfile
 import threading
+import weakref
 from collections import defaultdict, deque
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -76,7 +78,7 @@ class SQLiteDatabase(Database):
         """Open nothing yet; the first use does. Raises ConfigurationError on an SQLite that is too old."""
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise ConfigurationError(f"SQLite {sqlite3.sqlite_version} is too old; Rimlock needs 3.35 for RETURNING")
-        self._scratch, self.path = _place(url)
+        self.path = _place(url) or self._scratch_file()
         self.address = f"sqlite:///{self.path}"
         self._publish = publish
         self._engine = _engine(self.path)
@@ -135,8 +137,12 @@ class SQLiteDatabase(Database):
                 self._thread = None
         while self._readers:
             self._readers.pop().close()
-        if self._scratch is not None:
-            self._scratch.cleanup()
+
+    def _scratch_file(self) -> str:
+        """A database in memory becomes a file that goes with us, since one connection would not be enough."""
+        folder = tempfile.mkdtemp(prefix="rimlock-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return str(Path(folder) / "memory.db")
 
     async def _submit(self, work: Callable[[Transaction], T], *, alone: bool) -> T:
         if self._thread is None:
@@ -253,12 +259,9 @@ def _publish_all(jobs: list[_Job], publish: Publish) -> None:
                 publish(told)
 
 
-def _place(url: URL) -> tuple[tempfile.TemporaryDirectory[str] | None, str]:
-    """Return the file of `url`; a database in memory becomes a scratch file, since one connection is not enough."""
-    if url.database and url.database != ":memory:":
-        return None, str(Path(url.database).absolute())
-    scratch = tempfile.TemporaryDirectory(prefix="rimlock-")
-    return scratch, str(Path(scratch.name) / "memory.db")
+def _place(url: URL) -> str | None:
+    """Return the file of `url`, None for a database in memory."""
+    return str(Path(url.database).absolute()) if url.database and url.database != ":memory:" else None
 
 
 def _connect(path: str) -> sqlite3.Connection:

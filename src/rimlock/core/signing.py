@@ -17,6 +17,7 @@ from rimlock.core.keyring import KeyRing
 if TYPE_CHECKING:
     from rimlock.core.clock import Clock
     from rimlock.core.database import Database
+    from rimlock.core.keyring import StoredKey
     from rimlock.crypto.secret import RootSecret
 
 __all__ = ["Signing"]
@@ -34,6 +35,7 @@ class Signing:
     overlap: int
     age: int
     ring: KeyRing = field(default_factory=KeyRing)
+    _known: bool = False
 
     async def open(self) -> None:
         """Make the first key where there is none. Raises Unavailable, ConfigurationError."""
@@ -45,11 +47,16 @@ class Signing:
             key = await asyncio.to_thread(keyring.new_key, self.algorithm)
             await self.database.write(lambda tx: keyring.ensure(tx, self.root, key, now=now))
 
-    async def reload(self) -> KeyRing:
-        """Read the keys again. Raises SealBroken, Unavailable."""
-        if self.shared is None:
-            self.ring = await self.database.read(lambda tx: keyring.load(tx, self.root))
-        return self.ring
+    async def reload(self) -> bool:
+        """Read the keys again; say whether they are others than before. Raises SealBroken, Unavailable."""
+        before, self.ring = self.ring, await self._read()
+        known, self._known = self._known, True
+        return not known or [_stamp(stored) for stored in before.keys] != [_stamp(stored) for stored in self.ring.keys]
+
+    async def _read(self) -> KeyRing:
+        if self.shared is not None:
+            return self.ring
+        return await self.database.read(lambda tx: keyring.load(tx, self.root))
 
     async def rotate(self, *, lead: int) -> str:
         """Make the next key; it signs after `lead` seconds, tokens of the old ones stay good. Return its kid."""
@@ -65,3 +72,7 @@ class Signing:
         """Say whether the newest key is old enough to be followed by another."""
         newest = max((stored.signs_from for stored in self.ring.keys), default=None)
         return self.shared is None and newest is not None and newest <= self.clock() - self.age
+
+
+def _stamp(stored: StoredKey) -> tuple[str, int, int | None]:
+    return stored.kid, stored.signs_from, stored.verifies_until

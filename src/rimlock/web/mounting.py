@@ -78,7 +78,7 @@ def secured(app: Any, gate: Gate, own: FastAPI, settings: Settings, rules: Calla
         security_of=security_of,
         own=own,
         own_prefix=settings.prefix,
-        version=lambda: id(rules()),
+        version=rules,
     )
 
 
