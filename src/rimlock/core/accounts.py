@@ -16,7 +16,7 @@ from sqlalchemy import Text, bindparam, cast, delete, insert, select, update
 
 from rimlock.core.errors import NotFound
 from rimlock.core.events import Event
-from rimlock.core.revocations import announce
+from rimlock.core.revocations import announce, hold
 from rimlock.core.schema import account as table
 
 if TYPE_CHECKING:
@@ -182,6 +182,7 @@ def _standing(tx: Transaction, user_id: str) -> Account:
 
 
 def _change(tx: Transaction, user_id: str, values: dict[str, Any]) -> None:
+    hold(tx)
     if tx.change(update(table).where(table.c.user_id == user_id).values(**values)) != 1:
         raise NotFound
 

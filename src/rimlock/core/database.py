@@ -57,6 +57,7 @@ class Transaction:
     dialect: str
     events: list[Event] = field(default_factory=list)
     statements: int = 0
+    locks: set[str] = field(default_factory=set)
 
     def all(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[RowMapping]:
         """Return every row."""
@@ -84,7 +85,8 @@ class Transaction:
 
     def lock(self, name: str) -> None:
         """Hold the named lock until the end of the transaction. SQLite has one writer and needs none."""
-        if self.dialect == "postgresql":
+        if self.dialect == "postgresql" and name not in self.locks:
+            self.locks.add(name)
             self.statements += 1
             self.connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext($1))", (name,))
 

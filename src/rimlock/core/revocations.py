@@ -22,7 +22,17 @@ if TYPE_CHECKING:
 
     from rimlock.core.database import Transaction
 
-__all__ = ["CHANNEL", "Entry", "JournalWritten", "Kind", "Revocations", "announce", "entries_after", "forget_expired"]
+__all__ = [
+    "CHANNEL",
+    "Entry",
+    "JournalWritten",
+    "Kind",
+    "Revocations",
+    "announce",
+    "entries_after",
+    "forget_expired",
+    "hold",
+]
 
 Kind = Literal["session", "user", "key", "rollout", "signing_key"]
 CHANNEL = "rimlock_journal"
@@ -51,6 +61,15 @@ class JournalWritten(Event):
     expires_at: int
 
 
+def hold(tx: Transaction) -> None:
+    """Be the only one who writes to the journal until this transaction ends.
+
+    What will announce something takes this before it touches a row: two transactions that took a row and the
+    journal in different orders would wait for each other.
+    """
+    tx.lock("rimlock-journal")
+
+
 def announce(tx: Transaction, kind: Kind, subject: str, *, now: int, value: int = 0) -> None:
     """Write a line to the journal, in the transaction that makes it true.
 
@@ -58,7 +77,7 @@ def announce(tx: Transaction, kind: Kind, subject: str, *, now: int, value: int 
     it saw can then miss nothing. The notification is delivered with the commit.
     """
     expires_at = now + KEPT_SECONDS
-    tx.lock("rimlock-journal")
+    hold(tx)
     tx.change(insert(table), {"kind": kind, "subject": subject, "value": value, "expires_at": expires_at})
     if tx.dialect == "postgresql":
         tx.connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
@@ -85,6 +104,7 @@ class Revocations:
         self.position = 0
         self.on_change: dict[Kind, list[Callable[[str], None]]] = {}
         self._expiring: deque[tuple[int, list[int]]] = deque()
+        self._fading: deque[tuple[int, str, int]] = deque()
 
     def apply(self, entries: Iterable[Entry]) -> None:
         """Take in lines of the journal, in order."""
@@ -97,15 +117,20 @@ class Revocations:
         return session in self.sessions or self.epochs.get(user_id, 0) > epoch
 
     def forget(self, now: float) -> None:
-        """Drop the sessions whose tokens have all expired by themselves."""
+        """Drop the sessions and epochs whose tokens have all expired by themselves."""
         while self._expiring and self._expiring[0][0] < now:
             self.sessions.difference_update(self._expiring.popleft()[1])
+        while self._fading and self._fading[0][0] < now:
+            _, user_id, epoch = self._fading.popleft()
+            if self.epochs.get(user_id) == epoch:
+                del self.epochs[user_id]
 
     def _take(self, entry: Entry) -> None:
         if entry.kind == "session":
             self._end(int(entry.subject, 16), entry.expires_at)
         elif entry.kind == "user" and entry.value > self.epochs.get(entry.subject, 0):
             self.epochs[entry.subject] = entry.value
+            self._fading.append((entry.expires_at, entry.subject, entry.value))
         for told in self.on_change.get(entry.kind, ()):
             told(entry.subject)
 

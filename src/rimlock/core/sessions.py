@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 
 from rimlock.core.database import Transition
-from rimlock.core.errors import CredentialExpired, CredentialInvalid
+from rimlock.core.errors import CredentialExpired, CredentialInvalid, Unavailable
 from rimlock.core.events import Event
 from rimlock.core.ids import new_id
-from rimlock.core.revocations import announce
+from rimlock.core.revocations import announce, hold
 from rimlock.core.schema import account as accounts
 from rimlock.core.schema import session as table
 
@@ -181,6 +181,7 @@ async def refresh(database: Database, session_id: str, generation: int, *, grace
 
 def end(tx: Transaction, session_id: str, *, reason: EndReason, now: int, user_id: str | None = None) -> bool:
     """End a session (only if it is `user_id`'s, when given). False when it was not living. Never ends one twice."""
+    hold(tx)
     guard = [table.c.id == session_id, table.c.ended_at.is_(None)]
     if user_id is not None:
         guard.append(table.c.user_id == user_id)
@@ -194,6 +195,7 @@ def end(tx: Transaction, session_id: str, *, reason: EndReason, now: int, user_i
 
 def end_all(tx: Transaction, user_id: str, *, reason: EndReason, now: int, but: str | None = None) -> int:
     """End every session of a user, except `but`; return how many."""
+    hold(tx)
     query = select(table.c.id).where(table.c.user_id == user_id, table.c.ended_at.is_(None))
     ids = [row["id"] for row in tx.all(query) if row["id"] != but]
     return sum(end(tx, session_id, reason=reason, now=now) for session_id in ids)
@@ -220,7 +222,7 @@ def forget_ended(tx: Transaction, *, before: int) -> int:
 
 def _repeat(
     tx: Transaction, session_id: str, generation: int, *, grace: int, now: int
-) -> Refreshed | CredentialInvalid:
+) -> Refreshed | CredentialInvalid | Unavailable:
     """Judge a token that did not move its session: an honest repeat, a theft, or nothing of ours.
 
     The refusal is returned, not raised, so that the end of a stolen session is committed with it.
@@ -230,6 +232,8 @@ def _repeat(
         return CredentialInvalid("The session has ended.")
     if row["expires_at"] <= now or row["refreshed_at"] + row["idle_seconds"] <= now:
         return CredentialExpired("The session has expired.")
+    if generation == row["generation"]:
+        return Unavailable()  # it fits now and did not a moment ago, as when the account is enabled in between
     if generation == row["generation"] - 1 and now <= row["refreshed_at"] + grace:
         return _as_before(session_id, row)
     end(tx, session_id, reason="reuse", now=now)
