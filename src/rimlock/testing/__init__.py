@@ -7,5 +7,7 @@ Source: design section 2 (shipped to users).
 from __future__ import annotations
 
 from rimlock.testing.clock import FrozenClock
+from rimlock.testing.counting import Statements, count_statements
+from rimlock.testing.signing_in import Visitor, sign_in, sign_in_async
 
-__all__ = ["FrozenClock"]
+__all__ = ["FrozenClock", "Statements", "Visitor", "count_statements", "sign_in", "sign_in_async"]
