@@ -16,7 +16,6 @@ __all__ = [
     "FailureReason",
     "LoginFailed",
     "PasswordChanged",
-    "PasswordRecheckFailed",
     "UserRegistered",
 ]
 
@@ -39,14 +38,6 @@ class LoginFailed(Event):
     reason: FailureReason
     user_id: str | None
     address: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PasswordRecheckFailed(Event):
-    """Somebody signed in was asked for the password again and gave a wrong one."""
-
-    user_id: str
-    session_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

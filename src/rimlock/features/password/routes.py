@@ -59,7 +59,13 @@ class RegistrationForm(_Form):
 
     def new_user(self) -> NewUser:
         """Return what the account starts with."""
-        return NewUser(**self.model_dump(exclude={"password"}))
+        return NewUser(
+            email=self.email,
+            username=self.username,
+            display_name=self.display_name,
+            avatar_url=self.avatar_url,
+            profile=self.profile,
+        )
 
 
 class LoginForm(_Form):

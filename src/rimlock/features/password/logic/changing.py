@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING
 
 from rimlock.core import accounts, sessions
 from rimlock.core.errors import CredentialInvalid, CurrentPasswordWrong
+from rimlock.core.proving import require_current
+from rimlock.core.revocations import hold
 from rimlock.core.users import NewUser, User, require_wellformed
 from rimlock.crypto.passwords.encoding import as_nfc
 from rimlock.features.password.errors import PasswordNotAccepted
-from rimlock.features.password.events import EmailChanged, PasswordChanged, PasswordRecheckFailed
+from rimlock.features.password.events import EmailChanged, PasswordChanged
 from rimlock.features.password.logic.knowing import (
     Known,
     own_account,
     password_replaced,
     require_acceptable,
     standing_of,
-    verdict,
 )
 
 if TYPE_CHECKING:
@@ -83,16 +84,14 @@ async def change_email(context: Context, principal: Principal, email: str, passw
 
 
 async def _require_current(context: Context, principal: Principal, account: Account, password: str) -> None:
-    """Return for the right password. Raises CurrentPasswordWrong, Busy."""
-    if await verdict(context, account, password) is not None:
-        return
-    failed = PasswordRecheckFailed(at=context.now(), user_id=account.user_id, session_id=principal.credential_id)
-    await context.database.write(lambda tx: tx.emit(failed))
-    raise CurrentPasswordWrong
+    await require_current(
+        context.database, context.passwords, account, password, principal=principal, now=context.now()
+    )
 
 
 def _require_unchanged(tx: Transaction, before: Account) -> None:
     """Return, holding the account, when what was verified still counts. Raises CurrentPasswordWrong."""
+    hold(tx)
     held = accounts.standing(tx, before.user_id, held=True)
     if held is None or not held.active:
         raise CredentialInvalid

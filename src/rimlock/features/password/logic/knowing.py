@@ -1,19 +1,17 @@
-"""Who an account belongs to, whether a password is its own, and whether a new one may be.
+"""Who an account belongs to, whether its password was replaced, and whether a new one may be used.
 
-Threat: an unknown account told from a wrong password by its time; a damaged hash that lets somebody in.
+Threat: a new password that is guessed first; an old one that still counts because it was read a moment ago.
 Source: NIST SP 800-63B-4 section 3.1.1.2; OWASP ASVS 5.0 V6.3.8.
 """
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rimlock.core import accounts
 from rimlock.core.errors import CredentialInvalid
 from rimlock.core.users import NewUser, User, require_wellformed, vars_of
-from rimlock.crypto.passwords.errors import HashUnreadable, PasswordMismatch, PasswordUnusable, VerifierMissing
 from rimlock.crypto.passwords.policy import PasswordRefused
 from rimlock.features.password.errors import PasswordNotAccepted
 
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from rimlock.core.accounts import Account
     from rimlock.core.database import Transaction
     from rimlock.core.principal import Principal
-    from rimlock.crypto.passwords import Verified
     from rimlock.feature import Context
 
 __all__ = [
@@ -31,10 +28,7 @@ __all__ = [
     "password_replaced",
     "require_acceptable",
     "standing_of",
-    "verdict",
 ]
-
-_log = logging.getLogger("rimlock.password")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +69,6 @@ def standing_of(tx: Transaction, user_id: str) -> Account:
     if found is None:
         raise CredentialInvalid
     return found
-
-
-async def verdict(context: Context, account: Account | None, password: str) -> Verified | None:
-    """Return the verdict, None for a wrong password. What cannot be read is wrong, and the operator is told."""
-    stored = account.password_hash if account else None
-    try:
-        return await context.passwords.verify(stored, password)
-    except (PasswordMismatch, PasswordUnusable):
-        return None
-    except (HashUnreadable, VerifierMissing) as error:
-        _log.error("the password of %s cannot be judged: %s", account and account.user_id, type(error).__name__)
-        return None
 
 
 def password_replaced(before: Account, after: Account) -> bool:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from rimlock.core import accounts
 from rimlock.core.errors import AuthError, Busy, InvalidLogin
 from rimlock.core.login import Proof, SignedIn, complete
+from rimlock.core.proving import verdict
 from rimlock.crypto.passwords.encoding import as_nfc
 from rimlock.crypto.passwords.errors import PasswordUnusable
 from rimlock.features.password.events import FailureReason, LoginFailed
-from rimlock.features.password.logic.knowing import Known, find_account, password_replaced, verdict
+from rimlock.features.password.logic.knowing import Known, find_account, password_replaced
 
 if TYPE_CHECKING:
     from rimlock.core.database import Transaction
@@ -38,7 +39,7 @@ async def sign_in(context: Context, login: str, password: str, device: Device) -
     _require_possible(password)
     known = await context.database.read(lambda tx: find_account(context, tx, login))
     lack = _lack(known)
-    verified = await verdict(context, known.account if known and lack is None else None, password)
+    verified = await verdict(context.passwords, known.account if known and lack is None else None, password)
     if known is None or lack is not None or verified is None:
         return await _fail(context, known, lack or "wrong_password", device)
     better = await _better_hash(context, verified, password)
