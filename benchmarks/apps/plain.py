@@ -1,0 +1,5 @@
+"""The application as it was."""
+
+from apps.host import routes
+
+app = routes()
