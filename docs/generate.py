@@ -14,7 +14,7 @@ import pkgutil
 import sys
 import textwrap
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from datetime import timedelta
 from enum import Enum
@@ -22,8 +22,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from tables import table
+
 HERE = Path(__file__).parent
-SAMPLE_SECRET = "hG7fQ2mZpX9vLkR4tYwB8nJcD3sA6eUq5oTi1"
 GENERATED = "<!-- made by docs/generate.py out of the code; change it there -->\n\n"
 
 
@@ -34,12 +35,14 @@ class Undescribed(Exception):
 def pages() -> dict[str, str]:
     """Return every generated page by its path below `docs`. Raises Undescribed."""
     _import_everything()
+    from generate_http import http_page
+
     made = {
         "reference/settings.md": settings_page(),
         "reference/errors.md": errors_page(),
         "reference/events.md": events_page(),
         "reference/cli.md": cli_page(),
-        "reference/http.md": http_page(),
+        "reference/http.md": http_page({kind.__name__: kind for kind in _errors().values()}),
         **error_pages(),
     }
     return {path: GENERATED + text.rstrip() + "\n" for path, text in made.items()}
@@ -70,7 +73,7 @@ def settings_page() -> str:
         names = [f"RIMLOCK_{one.name.upper()}", *([_ALIASES[one.name]] if one.name in _ALIASES else [])]
         meaning = meanings.get(one.name) or _undescribed(f"setting {one.name}")
         rows.append((f"`{one.name}`", " ".join(f"`{n}`" for n in names), _type(one), _default(one), meaning))
-    return SETTINGS_HEAD + _table(("setting", "environment", "type", "default", "meaning"), rows) + SETTINGS_TAIL
+    return SETTINGS_HEAD + table(("setting", "environment", "type", "default", "meaning"), rows) + SETTINGS_TAIL
 
 
 def field_meanings(kind: type) -> dict[str, str]:
@@ -154,7 +157,7 @@ def errors_page() -> str:
     rows = [
         (f"[`{code}`](../errors/{code}.md)", str(kind.status), kind.title) for code, kind in sorted(_errors().items())
     ]
-    return ERRORS_HEAD + _table(("code", "status", "title"), rows)
+    return ERRORS_HEAD + table(("code", "status", "title"), rows)
 
 
 def error_pages() -> dict[str, str]:
@@ -218,7 +221,7 @@ def events_page() -> str:
             continue
         meaning = _paragraphs(kind.__doc__) or _undescribed(f"event {name}")
         rows = [(f"`{one.name}`", str(one.type).replace("|", "or")) for one in fields(kind) if one.name != "at"]
-        listing = _table(("field", "type"), rows) if rows else "No fields of its own."
+        listing = table(("field", "type"), rows) if rows else "No fields of its own."
         parts.append(f"## {name}\n\n{meaning}\n\n`from {kind.__module__} import {name}`\n\n{listing}\n")
     return "\n".join(parts)
 
@@ -276,7 +279,7 @@ def _command(name: str, command: Any) -> str:
         elif one.required:
             usage.append(f"{shown} …")
         rows.append((f"`{shown}`", _given(one.default), getattr(one, "help", None) or ""))
-    listing = _table(("", "default", "meaning"), rows) + "\n" if rows else ""
+    listing = table(("", "default", "meaning"), rows) + "\n" if rows else ""
     return f"## {name}\n\n{meaning}\n\n```text\n{' '.join(usage)}\n```\n\n{listing}"
 
 
@@ -292,177 +295,6 @@ codes: 0 done, 1 refused or failed, 2 not understood. `rimlock COMMAND --help` s
 """
 
 
-# HTTP
-
-
-def http_page() -> str:
-    """Return every route of ours with what it takes, answers and refuses with."""
-    document, endpoints = _own_routes()
-    parts = [HTTP_HEAD]
-    for path, item in sorted(document["paths"].items()):
-        for method, operation in sorted(item.items()):
-            if not operation.get("summary"):
-                _undescribed(f"{method.upper()} {path}")
-            parts.append(
-                _operation(method.upper(), path, operation, document, endpoints.get((method.upper(), path), []))
-            )
-    return "\n".join(parts)
-
-
-def _own_routes() -> tuple[dict[str, Any], dict[tuple[str, str], list[Any]]]:
-    from fastapi import APIRouter, FastAPI
-
-    from rimlock import Rimlock, Settings
-
-    auth = Rimlock(Settings(secrets=[SAMPLE_SECRET]))
-    app = FastAPI()
-    auth.install(app)
-    prefix = auth.settings.prefix
-    endpoints = {
-        (method, prefix + route.path): [route.endpoint]
-        for feature in auth.features
-        for route in (feature.routes(auth.context) or APIRouter()).routes
-        for method in getattr(route, "methods", ())
-    }
-    grants = [handler for feature in auth.features for handler in feature.grants(auth.context).values()]
-    endpoints["POST", f"{prefix}/token"] = grants
-    return app.openapi(), endpoints
-
-
-def _operation(method: str, path: str, operation: dict[str, Any], document: dict[str, Any], run: list[Any]) -> str:
-    told = operation.get("description", "").strip()
-    parts = [f"## {method} {path}\n", operation["summary"] + ".\n"]
-    if told:
-        parts.append(told + "\n")
-    if rows := [*_parameters(operation, document), *_body(operation, document)]:
-        parts.append(_table(("field", "in", "type", ""), rows) + "\n")
-    parts.append("Answers: " + "; ".join(_answers(operation, document)) + ".\n")
-    if codes := _codes(operation, run, has_input=bool(rows)):
-        parts.append("Refuses with:\n" + ",\n".join(f"[`{code}`](../errors/{code}.md)" for code in codes) + ".\n")
-    return "\n".join(parts)
-
-
-def _parameters(operation: dict[str, Any], document: dict[str, Any]) -> list[tuple[str, ...]]:
-    return [
-        (f"`{one['name']}`", one["in"], _schema(one["schema"], document), "required" if one.get("required") else "")
-        for one in operation.get("parameters", [])
-    ]
-
-
-def _body(operation: dict[str, Any], document: dict[str, Any]) -> list[tuple[str, ...]]:
-    rows: dict[str, tuple[str, ...]] = {}
-    for media, content in operation.get("requestBody", {}).get("content", {}).items():
-        schema = _object(content["schema"], document)
-        for name, one in schema.get("properties", {}).items():
-            kind = "body or form" if name in rows else "form" if "form" in media else "body"
-            told = [*(["required"] if name in schema.get("required", ()) else []), one.get("description", "")]
-            rows[name] = (f"`{name}`", kind, _schema(one, document), ". ".join(filter(None, told)))
-    return list(rows.values())
-
-
-def _answers(operation: dict[str, Any], document: dict[str, Any]) -> list[str]:
-    found = []
-    for status, answer in sorted(operation["responses"].items()):
-        if not status.startswith(("2", "3")):
-            continue
-        schemas = [content.get("schema", {}) for content in answer.get("content", {}).values()]
-        names = [name for schema in schemas for name in _object(schema, document).get("properties", {})]
-        found.append(f"{status}" + (" with " + ", ".join(f"`{name}`" for name in names) if names else ""))
-    return found
-
-
-def _object(schema: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
-    """Return the object a schema describes, also where null is allowed beside it."""
-    schema = _resolved(schema, document)
-    for one in schema.get("anyOf", ()):
-        if "properties" in (inner := _resolved(one, document)):
-            return inner
-    return schema
-
-
-def _resolved(schema: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
-    while "$ref" in schema:
-        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-    return schema
-
-
-def _schema(schema: dict[str, Any], document: dict[str, Any]) -> str:
-    schema = _resolved(schema, document)
-    if "anyOf" in schema:
-        return " or ".join(_schema(one, document) for one in schema["anyOf"])
-    if "enum" in schema:
-        return ", ".join(f"`{value}`" for value in schema["enum"])
-    if schema.get("type") == "array":
-        return f"list of {_schema(schema.get('items', {}), document)}"
-    return str(schema.get("format") or schema.get("type", "any"))
-
-
-def _codes(operation: dict[str, Any], run: list[Any], *, has_input: bool) -> list[str]:
-    """Return the codes a route may refuse with: by its credential, by its form, and by what its code says it raises."""
-    found = {"invalid_request"} if has_input else set()
-    security = operation.get("security", [])
-    if any(security):
-        found |= {"credential_missing", "credential_invalid", "credential_expired"}
-    if security and all(security):
-        found.add("permission_missing")
-    for function in run:
-        found |= {_known()[name].code for name in _raised(function, set())}
-    return sorted(found - {"auth_error", "unavailable", "internal_error"})
-
-
-def _raised(function: Any, seen: set[Any]) -> set[str]:
-    """Return the errors that a function makes, or says that it raises, and what it calls does, within Rimlock."""
-    function = inspect.unwrap(function)
-    if (
-        function in seen
-        or not function.__module__.startswith("rimlock.")
-        or function.__module__ == "rimlock.web.problems"
-    ):
-        return set()
-    seen.add(function)
-    nodes = list(ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))))
-    space = {**function.__globals__, **inspect.getclosurevars(function).nonlocals}
-    called = {found for node in nodes if inspect.isfunction(found := _named(node, space))}
-    found = set().union(*(_raised(one, seen) for one in called))
-    caught = {name for node in nodes if isinstance(node, ast.ExceptHandler) for name in _names_in(node.type)}
-    made = {name for node in nodes if isinstance(node, ast.Call | ast.Raise) for name in _names_in(_maker(node))}
-    spoken = _words((inspect.getdoc(function) or "").partition("Raises ")[2])
-    return (found - caught) | ({*made, *spoken} & _known().keys())
-
-
-def _known() -> dict[str, Any]:
-    return {kind.__name__: kind for kind in _errors().values()}
-
-
-def _maker(node: ast.Call | ast.Raise) -> ast.AST | None:
-    return node.func if isinstance(node, ast.Call) else node.exc
-
-
-def _names_in(node: ast.AST | None) -> set[str]:
-    if isinstance(node, ast.Tuple):
-        return {one.id for one in node.elts if isinstance(one, ast.Name)}
-    return {node.id} if isinstance(node, ast.Name) else set()
-
-
-def _named(node: ast.AST, space: dict[str, Any]) -> Any:
-    if isinstance(node, ast.Name):
-        return space.get(node.id)
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-        home = space.get(node.value.id)
-        return getattr(home, node.attr, None) if inspect.ismodule(home) else None
-    return None
-
-
-HTTP_HEAD = """# HTTP API
-
-What stands under the prefix, `/auth` unless set. The application's own OpenAPI document (`/openapi.json`) shows it too,
-beside its own routes. Bodies are JSON objects, at most 64 kB, without any field that is not listed. Times are ISO 8601
-in UTC. Lists are paged: `?after=<next>&limit=<1..100>` answers `{"items": [...], "next": "…"}`; `next` is null at the
-end. Every route may also answer [`unavailable`](../errors/unavailable.md) or
-[`internal_error`](../errors/internal_error.md).
-"""
-
-
 # All
 
 
@@ -474,19 +306,8 @@ def _import_everything() -> None:
             import_module(module.name)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("\n", " ").replace("|", "\\|") for cell in line) + " |" for line in lines
-    )
-
-
 def _paragraphs(text: str | None) -> str:
     return inspect.cleandoc(text).strip() if text else ""
-
-
-def _words(text: str) -> list[str]:
-    return text.replace(",", " ").replace(".", " ").replace(";", " ").split()
 
 
 def _is_text(node: ast.AST) -> bool:
