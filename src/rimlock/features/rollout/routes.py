@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rimlock.core.rollout import Change
     from rimlock.feature import Context
 
-__all__ = ["rollout_routes"]
+__all__ = ["rollout_routes", "shown_change", "shown_observation", "shown_route"]
 
 ADMINISTRATOR = Requirement(credentials=frozenset({"token"}), any_role=frozenset({"admin"}))
 
@@ -67,17 +67,17 @@ def _stages(router: APIRouter, context: Context) -> None:
     async def overview() -> dict[str, Any]:
         rules = context.rules()
         standing = logic.overview(rules, _keys(context))
-        return {"default": rules.default.value, "items": [_route(one) for one in standing]}
+        return {"default": rules.default.value, "items": [shown_route(one) for one in standing]}
 
     @router.put("", summary="Set the stage of a route or of a group of routes")
     async def change(form: StageForm, principal: Administrator) -> dict[str, Any]:
         keys = None if form.force else _keys(context)
-        return _change(await logic.change(context, form.route, form.stage, keys=keys, actor=_actor(principal)))
+        return shown_change(await logic.change(context, form.route, form.stage, keys=keys, actor=_actor(principal)))
 
     @router.post("/back", summary="Undo the newest change")
     async def back(principal: Administrator, form: Annotated[BackForm | None, Body()] = None) -> dict[str, Any]:
         pattern = form.route if form else None
-        return _change(await logic.take_back(context, pattern, actor=_actor(principal)))
+        return shown_change(await logic.take_back(context, pattern, actor=_actor(principal)))
 
 
 def _history(router: APIRouter, context: Context) -> None:
@@ -86,13 +86,13 @@ def _history(router: APIRouter, context: Context) -> None:
         found = await logic.history(context, before=after, limit=limit + 1)
         page = found[:limit]
         following = str(page[-1].id) if len(found) > limit else None
-        return {"items": [_change(one) for one in page], "next": following}
+        return {"items": [shown_change(one) for one in page], "next": following}
 
 
 def _observed(router: APIRouter, context: Context) -> None:
     @router.get("/observed", summary="Who would have been refused")
     async def observed(route: Annotated[str | None, Query(max_length=520)] = None) -> dict[str, Any]:
-        return {"items": [_observation(one) for one in await logic.observed(context, route)]}
+        return {"items": [shown_observation(one) for one in await logic.observed(context, route)]}
 
     @router.delete("/observed", status_code=204, summary="Forget who would have been refused")
     async def forget() -> Response:
@@ -109,7 +109,8 @@ def _actor(principal: Principal) -> str:
     return f"user:{principal.user_id}"
 
 
-def _route(one: logic.RouteStanding) -> dict[str, Any]:
+def shown_route(one: logic.RouteStanding) -> dict[str, Any]:
+    """Return a route and its ruling as they are shown."""
     ruling, demand = one.ruling, one.ruling.requirement
     return {
         "route": one.pattern,
@@ -129,7 +130,8 @@ def _route(one: logic.RouteStanding) -> dict[str, Any]:
     }
 
 
-def _change(one: Change) -> dict[str, Any]:
+def shown_change(one: Change) -> dict[str, Any]:
+    """Return a change as it is shown."""
     return {
         "id": str(one.id),
         "route": one.pattern,
@@ -141,7 +143,8 @@ def _change(one: Change) -> dict[str, Any]:
     }
 
 
-def _observation(one: Observation) -> dict[str, Any]:
+def shown_observation(one: Observation) -> dict[str, Any]:
+    """Return who would have been refused, as it is shown."""
     return {
         "route": f"{one.method} {one.path}",
         "credential": one.credential,

@@ -1,0 +1,117 @@
+"""How a command gets an installation to work with: made from the environment, or found on an application.
+
+Threat: a command that works on another database, or by other rules, than the server it is meant for.
+Source: design section 7 (settings).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+from inspect import isfunction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from rimlock.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from rimlock import Rimlock, Settings
+
+__all__ = [
+    "Application",
+    "Config",
+    "Json",
+    "actor",
+    "environment",
+    "group",
+    "installation",
+    "load",
+    "on_installation",
+    "settings_without_secret",
+]
+
+T = TypeVar("T")
+
+Config = Annotated[Path | None, typer.Option("--config", help="The rule file, in place of rimlock.toml.")]
+Application = Annotated[str | None, typer.Option("--app", help="An application with Rimlock on it, as module:name.")]
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+
+
+def group(purpose: str) -> typer.Typer:
+    """Return an empty group of commands."""
+    return typer.Typer(
+        help=purpose,
+        add_completion=False,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["--help", "-h"]},
+    )
+
+
+def on_installation(
+    work: Callable[[Rimlock], Awaitable[T]], *, config: Path | None = None, app: str | None = None
+) -> T:
+    """Run `work` with an installation that is started, and stop it again. Raises what starting and `work` raise."""
+    logging.getLogger("rimlock").addHandler(logging.NullHandler())
+    return asyncio.run(_between(installation(app, config), work))
+
+
+def installation(app: str | None, config: Path | None) -> Rimlock:
+    """Find the installation on an application, or make one from the environment. Raises ConfigurationError."""
+    from rimlock import Rimlock
+
+    return Rimlock.from_env(environment(config)) if app is None else Rimlock.of(load(app)[0])
+
+
+def environment(config: Path | None) -> dict[str, str]:
+    """Return the variables of the process, with the rule file that was named."""
+    named = {} if config is None else {"RIMLOCK_CONFIG": str(config)}
+    return {**os.environ, **named}
+
+
+def settings_without_secret(config: Path | None) -> Settings:
+    """Return the settings for what needs no secret, so that none has to be there. Raises ConfigurationError."""
+    from rimlock.settings import from_environment
+
+    logging.getLogger("rimlock").addHandler(logging.NullHandler())
+    return from_environment(environment(config), secrets=("no secret is needed for this",))
+
+
+def load(name: str) -> tuple[Any, bool]:
+    """Import `module:name`, and say whether it was a function that had to be called. Raises ConfigurationError."""
+    module, _, attribute = name.partition(":")
+    if not module or not attribute:
+        raise ConfigurationError(f"{name!r} names no application; write module:name, like main:app")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"{name!r} cannot be imported: there is no module {error.name!r} here") from None
+    except AttributeError:
+        raise ConfigurationError(f"the module {module!r} has no {attribute!r}") from None
+    return (found(), True) if isfunction(found) else (found, False)
+
+
+def actor() -> str:
+    """Return who is changing something, for the record."""
+    from getpass import getuser
+
+    try:
+        return f"cli:{getuser()}"
+    except (KeyError, OSError):  # a container's user has no name
+        return f"cli:{os.getuid()}"
+
+
+async def _between(auth: Rimlock, work: Callable[[Rimlock], Awaitable[T]]) -> T:
+    try:
+        await auth.start()
+        return await work(auth)
+    finally:
+        await auth.stop()
