@@ -46,7 +46,7 @@ class PostgresDatabase(Database):
         self._home: asyncio.AbstractEventLoop | None = None
         self._engine: AsyncEngine | None = None
         self._pool: asyncpg.Pool[Any] | None = None
-        self._opening = asyncio.Lock()
+        self._keeper: asyncio.Task[None] | None = None
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """See Database.write."""
@@ -84,26 +84,38 @@ class PostgresDatabase(Database):
             return await asyncpg.connect(self._dsn, timeout=5)
 
     async def open(self) -> None:
-        """Make the running loop the owner of the pools."""
-        async with self._opening:
-            if self._pool is None:
-                with _refusing():
-                    self._pool = await asyncpg.create_pool(
-                        self._dsn, min_size=1, max_size=POOL, command_timeout=5, server_settings=_SETTINGS
-                    )
-                self._home = asyncio.get_running_loop()
+        """Make the running loop the owner of the pools, unless a loop that is still there owns them."""
+        if self._home is not None and not self._home.is_closed():
+            return
+        self._engine, self._home = None, asyncio.get_running_loop()
+        try:
+            with _refusing():
+                self._pool = pool = await asyncpg.create_pool(
+                    self._dsn, min_size=1, max_size=POOL, timeout=5, command_timeout=5, server_settings=_SETTINGS
+                )
+        except BaseException:
+            self._pool = self._home = None
+            raise
+        self._keeper = asyncio.create_task(self._keep(pool))
+        await asyncio.sleep(0)  # a task that is cancelled before it began would never give anything back
 
     async def close(self) -> None:
         """See Database.close."""
-        pool, self._pool = self._pool, None
-        engine, self._engine = self._engine, None
-        home, self._home = self._home, None
-        if home is not asyncio.get_running_loop():
-            return
-        if pool is not None:
-            await pool.close()
-        if engine is not None:
-            await engine.dispose()
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None and keeper.get_loop() is asyncio.get_running_loop():
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+
+    async def _keep(self, pool: asyncpg.Pool[Any]) -> None:
+        """Give the connections back when the loop ends, whoever ends it: they are worth nothing to another one."""
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            engine, self._engine = self._engine, None
+            self._pool = self._home = None
+            await _closed(pool)
+            if engine is not None:
+                await engine.dispose()
 
     def _lend(self) -> tuple[AsyncEngine, bool]:
         """Return an engine for this loop, and whether it is only for this once."""
@@ -124,6 +136,15 @@ class PostgresDatabase(Database):
 _SETTINGS = {"statement_timeout": str(STATEMENT_TIMEOUT_MS), "application_name": "rimlock"}
 
 
+async def _closed(pool: asyncpg.Pool[Any]) -> None:
+    """Close the pool politely, then not: a server that is gone must not hold up the end of a process."""
+    try:
+        async with asyncio.timeout(2):
+            await pool.close()
+    except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        pool.terminate()
+
+
 def _engine(dsn: str, *, pooled: bool) -> AsyncEngine:
     options: dict[str, Any] = {"poolclass": NullPool}
     if pooled:
@@ -131,7 +152,7 @@ def _engine(dsn: str, *, pooled: bool) -> AsyncEngine:
     # The driver reads the address itself: it knows sslmode and the other words of libpq.
     return create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=lambda: asyncpg.connect(dsn, timeout=5, server_settings=_SETTINGS),
+        async_creator=lambda: asyncpg.connect(dsn, timeout=5, command_timeout=10, server_settings=_SETTINGS),
         **options,
     )
 

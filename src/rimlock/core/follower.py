@@ -23,7 +23,7 @@ from rimlock.core.errors import Unavailable
 from rimlock.core.revocations import CHANNEL, Entry, entries_after
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from rimlock.core.database import Database
     from rimlock.core.database_postgres import PostgresDatabase
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Bell", "Follower", "OnStale", "PollingFollower", "SQLiteFollower", "follow"]
 
 OnStale = Literal["refuse", "ask"]
+PICK_UP_SECONDS = 2.0
 log = logging.getLogger("rimlock.follower")
 
 
@@ -51,10 +52,11 @@ class Bell(Protocol):
 class Follower(ABC):
     """Fills `revocations` from the journal of `database`."""
 
-    def __init__(self, database: Database, revocations: Revocations) -> None:
-        """Follow nothing yet."""
+    def __init__(self, database: Database, revocations: Revocations, bell: Bell | None = None) -> None:
+        """Follow nothing yet. `bell` is rung for every line this process writes."""
         self.database = database
         self.revocations = revocations
+        self._bell = bell
 
     @abstractmethod
     def current(self) -> bool:
@@ -76,11 +78,20 @@ class Follower(ABC):
         """Seconds since the memory was last known to be complete."""
         return 0.0
 
-    def note(self, written: JournalWritten) -> None:
-        """Take in a line this process wrote itself, without waiting to read it back."""
-        self.revocations.apply(
-            [Entry(self.revocations.position, written.kind, written.subject, written.value, written.expires_at)]
-        )
+    async def revive(self) -> bool:
+        """Begin again where the loop that kept up has ended; False when that is not so. Raises Unavailable."""
+        return False
+
+    def note(self, written: JournalWritten) -> Awaitable[None] | None:
+        """Take in a line this process wrote itself, without waiting to read it back; return the ringing of the bell.
+
+        Its place in the journal is not known here. It is read again with its place, and taken in again: harmless.
+        """
+        entry = Entry(self.revocations.position, written.kind, written.subject, written.value, written.expires_at)
+        self.revocations.apply([entry])
+        if self._bell is None or not _in_a_loop():
+            return None
+        return self._bell.ring(entry)
 
 
 class SQLiteFollower(Follower):
@@ -88,9 +99,9 @@ class SQLiteFollower(Follower):
 
     database: SQLiteDatabase
 
-    def __init__(self, database: SQLiteDatabase, revocations: Revocations) -> None:
-        """Open a connection of its own at the first use."""
-        super().__init__(database, revocations)
+    def __init__(self, database: SQLiteDatabase, revocations: Revocations, bell: Bell | None = None) -> None:
+        """Open a connection of its own at the first use. The bell is rung for others; the file itself says more."""
+        super().__init__(database, revocations, bell)
         self._connection: sqlite3.Connection | None = None
         self._version: tuple[int] | None = None
 
@@ -154,19 +165,19 @@ class PollingFollower(Follower):
         bell: Bell | None,
     ) -> None:
         """`interval` and `max_staleness` in seconds; `listen`: hold one connection for LISTEN."""
-        super().__init__(database, revocations)
+        super().__init__(database, revocations, bell)
         self.interval = interval
         self.max_staleness = max_staleness
         self._listen = listen
-        self._bell = bell
         self._complete_at = float("-inf")
-        self._wake: asyncio.Event | None = None
+        self._home: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._reviving: asyncio.Task[None] | None = None
         self._ears: Any = None
 
     def current(self) -> bool:
         """See Follower.current."""
-        return monotonic() - self._complete_at <= self.max_staleness
+        return monotonic() - self._complete_at <= self.max_staleness and not self._orphaned()
 
     def lag(self) -> float:
         """See Follower.lag."""
@@ -183,42 +194,74 @@ class PollingFollower(Follower):
         """See Follower.start."""
         await self.database.open()
         await self.catch_up()
-        self._wake = asyncio.Event()
-        self._tasks.append(asyncio.create_task(self._keep_up(self._wake)))
+        self._home = asyncio.get_running_loop()
+        self._ears = None
+        self._tasks = [asyncio.create_task(self._keep_up(asyncio.Event()))]
         if self._bell is not None:
             self._tasks.append(asyncio.create_task(self._bell.listen(self.revocations.apply)))
+
+    async def revive(self) -> bool:
+        """See Follower.revive. A host that runs no lifespan may run each request of its tests on another loop."""
+        if not self._orphaned():
+            return False
+        running = asyncio.get_running_loop()
+        if self._reviving is None or self._reviving.done() or self._reviving.get_loop() is not running:
+            self._reviving = asyncio.create_task(self.start())
+        await asyncio.shield(self._reviving)
+        return True
 
     async def stop(self) -> None:
         """See Follower.stop."""
         tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._hang_up()
-        self._wake = None
+        home, self._home = self._home, None
+        if home is asyncio.get_running_loop():
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if self._bell is not None:
+            await self._bell.close()
+
+    def _orphaned(self) -> bool:
+        return self._home is not None and self._home.is_closed()
 
     async def _keep_up(self, wake: asyncio.Event) -> None:
-        while True:
-            try:
+        try:
+            while True:
                 await self._pick_up(wake)
-                await self.catch_up()
-            except Unavailable:
-                log.error("the journal could not be read; %.1f s behind", self.lag())  # noqa: TRY400
-                await self._hang_up()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(wake.wait(), self.interval)
-            wake.clear()
+                await self._look()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(wake.wait(), self.interval)
+                wake.clear()
+        finally:
+            self._hang_up()
+
+    async def _look(self) -> None:
+        """Read on. Whatever fails is tried again: a task that ended here would end every sign-in with it."""
+        try:
+            await self.catch_up()
+        except Exception as error:  # noqa: BLE001 - see above
+            log.error("the journal could not be read, %.1f s behind: %s", self.lag(), type(error).__name__)  # noqa: TRY400
+            self._hang_up()
 
     async def _pick_up(self, wake: asyncio.Event) -> None:
-        if self._listen and (self._ears is None or self._ears.is_closed()):
-            self._ears = await self.database.connect()
-            await self._ears.add_listener(CHANNEL, lambda *_: wake.set())
+        """Listen, where that is wanted and possible. Polling alone will do where it is not."""
+        if not self._listen or not (self._ears is None or self._ears.is_closed()):
+            return
+        self._hang_up()
+        try:
+            async with asyncio.timeout(PICK_UP_SECONDS):
+                self._ears = await self.database.connect()
+                await self._ears.add_listener(CHANNEL, lambda *_: wake.set())
+        except Exception as error:  # noqa: BLE001 - a pooler in between may not allow it; polling goes on
+            log.warning("LISTEN is not possible at the moment: %s", type(error).__name__)
+            self._hang_up()
 
-    async def _hang_up(self) -> None:
+    def _hang_up(self) -> None:
+        """Let go of the listening connection, without waiting for a server that may be gone."""
         ears, self._ears = self._ears, None
         if ears is not None:
-            with suppress(OSError, TimeoutError, asyncio.CancelledError):
-                await ears.close(timeout=1)
+            with suppress(Exception):
+                ears.terminate()
 
 
 def follow(
@@ -232,7 +275,7 @@ def follow(
 ) -> Follower:
     """Return the follower that fits the database."""
     if isinstance(database, SQLiteDatabase):
-        return SQLiteFollower(database, revocations)
+        return SQLiteFollower(database, revocations, bell)
     return PollingFollower(
         database,  # type: ignore[arg-type]
         revocations,
@@ -241,6 +284,15 @@ def follow(
         listen=listen,
         bell=bell,
     )
+
+
+def _in_a_loop() -> bool:
+    """Say whether there is a loop to ring on; the writer's thread answers for callers whose loop has ended."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 _SQLITE_AFTER = "SELECT id, kind, subject, value, expires_at FROM auth_journal WHERE id > ? ORDER BY id"

@@ -77,8 +77,9 @@ class Credentials:
 
     def identify(self, scope: Scope) -> Identity | Awaitable[Identity]:
         """Work out who the request is. Raises Unavailable when revocations cannot be known."""
-        if not self._follower.current():
-            return self._identify_stale(scope)
+        return self._identify(scope) if self._follower.current() else self._identify_stale(scope)
+
+    def _identify(self, scope: Scope) -> Identity | Awaitable[Identity]:
         now = self._clock()
         principal: Principal | None = None
         bad: AuthError | None = None
@@ -107,10 +108,11 @@ class Credentials:
         return found
 
     async def _identify_stale(self, scope: Scope) -> Identity:
-        if self._on_stale == "refuse":
-            raise Unavailable
-        await self._follower.catch_up()
-        identity = self.identify(scope)
+        if not await self._follower.revive():
+            if self._on_stale == "refuse":
+                raise Unavailable
+            await self._follower.catch_up()
+        identity = self._identify(scope)
         return identity if isinstance(identity, Identity) else await identity
 
 
