@@ -40,6 +40,11 @@ __all__ = ["SQLiteDatabase"]
 T = TypeVar("T")
 LARGEST_BATCH = 64
 BUSY_TIMEOUT_MS = 10_000
+"""How long the writer waits for other processes; it holds up nobody but its queue."""
+
+READER_TIMEOUT_MS = 250
+"""How long a reader waits. It holds up the loop it runs on, and in WAL mode nothing makes it wait but a repair."""
+
 OLDEST_SQLITE = (3, 35)
 log = logging.getLogger("rimlock.database")
 
@@ -120,9 +125,9 @@ class SQLiteDatabase(Database):
                 self.executed += transaction.statements
 
     def connect(self) -> sqlite3.Connection:
-        """Return a connection of the driver's own, for the follower. The caller closes it."""
+        """Return a connection of the driver's own, for the follower. The caller closes it. Raises Unavailable."""
         with _refusing():
-            return _connect(self.path)
+            return _hurried(_connect(self.path))
 
     async def close(self) -> None:
         """See Database.close."""
@@ -135,6 +140,7 @@ class SQLiteDatabase(Database):
                 self._queue.put(None)
                 self._thread.join()
                 self._thread = None
+            self._answer(self._left_over())
         while self._readers:
             self._readers.pop().close()
 
@@ -197,12 +203,23 @@ class SQLiteDatabase(Database):
                 driver.execute("BEGIN IMMEDIATE")
                 for job in batch:
                     self._attempt(connection, driver, job)
+                    _check_undivided(driver)
                 driver.execute("COMMIT")
         except BaseException as error:  # noqa: BLE001 - nothing was committed, so every caller must hear of it
             _roll_back(driver)
             for job in batch:
                 job.error = job.error or error
         self._answer(batch)
+
+    def _left_over(self) -> list[_Job]:
+        """Return what was handed in while the writer was closing: nobody will carry it out."""
+        left: list[_Job] = []
+        while not self._queue.empty():
+            job = self._queue.get_nowait()
+            if job is not None:
+                job.error = Unavailable()
+                left.append(job)
+        return left
 
     def _attempt(self, connection: Connection, driver: sqlite3.Connection, job: _Job) -> None:
         """Run one job so that its failure undoes its own statements and nobody else's."""
@@ -239,6 +256,7 @@ class SQLiteDatabase(Database):
             connection = self._readers.pop()
         except IndexError:
             connection = self._engine.connect()
+            _hurried(_driver(connection))
         try:
             yield connection
         except BaseException:
@@ -273,6 +291,11 @@ def _connect(path: str) -> sqlite3.Connection:
     return connection
 
 
+def _hurried(connection: sqlite3.Connection) -> sqlite3.Connection:
+    connection.execute(f"PRAGMA busy_timeout={READER_TIMEOUT_MS}")
+    return connection
+
+
 def _engine(path: str) -> Engine:
     """An engine whose connections never begin by themselves: the transactions here are explicit."""
     engine = create_engine(
@@ -290,6 +313,12 @@ def _driver(connection: Connection) -> sqlite3.Connection:
     return cast("sqlite3.Connection", connection.connection.dbapi_connection)
 
 
+def _check_undivided(driver: sqlite3.Connection) -> None:
+    """Stop a batch whose transaction is gone: a full disk undoes all of it, and the rest would commit by itself."""
+    if not driver.in_transaction:
+        raise Unavailable
+
+
 def _roll_back(driver: sqlite3.Connection) -> None:
     try:
         if driver.in_transaction:
@@ -301,7 +330,7 @@ def _roll_back(driver: sqlite3.Connection) -> None:
 def _translated(error: Exception) -> Exception:
     """An operational failure of the engine becomes Unavailable; everything else is the caller's own."""
     cause = error.orig if isinstance(error, DBAPIError) else error
-    if isinstance(cause, sqlite3.OperationalError):
+    if isinstance(cause, sqlite3.OperationalError) or type(cause) is sqlite3.DatabaseError:  # the latter: a broken file
         log.error("the database did not answer: %s", cause)
         return Unavailable()
     return error
