@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from rimlock.core.errors import AuthError
     from rimlock.core.login import Policy
     from rimlock.core.principal import Principal
+    from rimlock.feature import Probe
     from rimlock.web.routing import Target
 
 __all__ = ["Rimlock"]
@@ -243,9 +244,13 @@ class Rimlock:
             ring=lambda: self._signing.ring,
             rules=lambda: self.judge.rules,
             routes=lambda: None if self._gate is None else self._gate.table,
+            probes=self._probes,
             flush=self.flush,
             flush_later=self._flush_later,
         )
+
+    def _probes(self) -> dict[str, Probe]:
+        return {name: probe for feature in self.features for name, probe in feature.probes(self.context).items()}
 
     def _doors(self, rules: tuple[Rule, ...]) -> tuple[Door, GateJudge]:
         credentials = assembly.credentials(

@@ -70,6 +70,8 @@ class Context:
     """The rule book in force."""
     routes: Callable[[], RouteTable | None]
     """The host's routes, once installed."""
+    probes: Callable[[], Mapping[str, Probe]]
+    """The parts of the health check, of all features."""
     flush: Callable[[], Awaitable[None]]
     """Write what waits (observations, and what features keep back) now."""
     flush_later: Callable[[], None]

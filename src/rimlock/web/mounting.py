@@ -16,11 +16,11 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
 
 from rimlock.core.access import ANYONE_KNOWN, Requirement, Stage, shortcoming
-from rimlock.core.errors import ConfigurationError
+from rimlock.core.errors import AuthError, ConfigurationError
 from rimlock.web.gate import Gate
 from rimlock.web.judge import DOOR, PASSAGE
 from rimlock.web.openapi import fit_openapi, security_schemes
-from rimlock.web.problems import problem_handlers
+from rimlock.web.problems import problem, problem_handlers
 from rimlock.web.route import AuthRoute
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from rimlock.web.routing import Target
 
 __all__ = ["adopt", "mounted", "own_application", "own_router", "secured"]
+
+ALWAYS_ANSWERED = ("/health", "/health/live")
+"""Paths of ours that answer when nothing can be started: to say so is what they are for."""
 
 
 def own_router(**options: Any) -> APIRouter:
@@ -121,7 +124,14 @@ class _Prepared:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._judge.prepared:
-            await self._judge.ready()
+            try:
+                await self._judge.ready()
+            except Exception as error:
+                if not scope["path"].endswith(ALWAYS_ANSWERED):
+                    if not isinstance(error, AuthError) or scope["type"] != "http":
+                        raise
+                    await problem(error)(scope, receive, send)
+                    return
         scope[DOOR] = self._judge.door
         await self._app(scope, receive, send)
 
