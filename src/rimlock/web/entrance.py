@@ -86,6 +86,14 @@ class Entrance:
         body = {"access_token": access, "token_type": "Bearer", "expires_in": lifetime}
         return Response(json.dumps(body), media_type="application/json", headers=SAFE_HEADERS)
 
+    def session_of(self, access_token: bytes) -> str:
+        """Return the session of a genuine access token that has not expired, even if it was revoked since.
+
+        For signing out, which has to end the session of a token whose roles have changed too. Raises
+        CredentialInvalid, CredentialExpired.
+        """
+        return self._tokens.read(access_token, self._clock()).credential_id
+
     def _answer(self, grant: Grant, *, generation: int, expires_at: int, transport: str, remembered: bool) -> Response:
         now = self._clock()
         access, lifetime = self._tokens.sign(grant, now)
