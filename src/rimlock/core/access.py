@@ -244,7 +244,7 @@ def _parse(pattern: str) -> tuple[str, re.Pattern[str], str]:
         raise ConfigurationError(
             f"{pattern!r} is no route pattern; write 'GET /items/{{id}}', '/items/{{id}}' or '/items/**'"
         )
-    if "*" in template.removesuffix("**"):
+    if "*" in template.removesuffix("/**"):
         raise ConfigurationError(f"{pattern!r}: only a last segment ** stands for other routes")
     if not template.endswith("**"):
         return method, re.compile(re.escape(template)), template

@@ -45,6 +45,8 @@ def read_rule_file(path: Path) -> RuleFile:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigurationError(f"{path.name} is not there; create it, or leave `config` out") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path.name} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path.name}: {error}") from None
     return parse_rules(content, path.name)
@@ -65,13 +67,23 @@ def parse_rules(content: Mapping[str, Any], name: str = "rimlock.toml") -> RuleF
 
 def _rules(entry: Mapping[str, Any], place: str, name: str) -> list[Rule]:
     _only(entry, {"match", "stage", "credentials", "roles", "permissions", "scopes", "fresh"}, place)
-    match = entry.get("match", ())
-    patterns = [match] if isinstance(match, str) else match
-    if not patterns:
-        raise ConfigurationError(f'{place}: say which routes with match = "GET /items/{{id}}"')
     stage = _stage(entry["stage"], place) if "stage" in entry else None
     requirement = _requirement(entry, place)
-    return [Rule(pattern=pattern, stage=stage, requirement=requirement, source=name) for pattern in patterns]
+    patterns = _patterns(entry.get("match", ()), place)
+    try:
+        return [Rule(pattern=pattern, stage=stage, requirement=requirement, source=name) for pattern in patterns]
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{place}: {error}") from None
+
+
+def _patterns(match: object, place: str) -> Sequence[str]:
+    if not match:
+        raise ConfigurationError(f'{place}: say which routes with match = "GET /items/{{id}}"')
+    if isinstance(match, str):
+        return [match]
+    if not isinstance(match, list) or not all(isinstance(pattern, str) for pattern in match):
+        raise ConfigurationError(f"{place}: match is a pattern or a list of patterns")
+    return match
 
 
 def _requirement(entry: Mapping[str, Any], place: str) -> Requirement | None:
