@@ -92,9 +92,7 @@ def person(client: TestClient, auth: Rimlock, name: str = "ann", roles: tuple[st
         user = auth.context.users.create(tx, NewUser(email=f"{name}@example.com"), now)
         accounts.open_account(tx, user.id, now=now, roles=roles)
         proof = Proof(user_id=user.id, method="test", at=now)
-        return complete(
-            tx, proof, device=sessions.Device(), lifetimes=auth.context.lifetimes, policies=(), now=now
-        )
+        return complete(tx, proof, device=sessions.Device(), lifetimes=auth.context.lifetimes, policies=(), now=now)
 
     signed_in = written(client, auth, work)
     body = json.loads(auth.context.entrance.admit(signed_in).body)

@@ -53,9 +53,7 @@ def test_a_key_cannot_deal_with_keys(sqlite_url, method, path):
     with TestClient(app) as client:
         admin = person(client, auth, roles=("admin",))
         made = make(client, admin, roles=["admin"])
-        answer = client.request(
-            method, f"/auth/api-keys{path}", headers={"X-API-Key": made["key"]}, **_body(method)
-        )
+        answer = client.request(method, f"/auth/api-keys{path}", headers={"X-API-Key": made["key"]}, **_body(method))
     assert answer.status_code == 403
     assert answer.json()["code"] == "permission_missing"
 
