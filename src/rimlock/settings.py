@@ -109,9 +109,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be safe. Raises ConfigurationError."""
+        _check_choices(self)
         _check_urls(self)
         _check_times(self)
-        _check_choices(self)
         if self.algorithm == "HS256" and not self.jwt_secret:
             raise ConfigurationError("HS256 signs with a shared secret; set JWT_SECRET to at least 32 random bytes")
 
@@ -246,6 +246,9 @@ def _check_times(settings: Settings) -> None:
 
 
 def _check_choices(settings: Settings) -> None:
+    for name in _LISTS:
+        if isinstance(getattr(settings, name), (str, bytes)):
+            raise ConfigurationError(f"{name} must be a list: one text alone would be taken letter by letter")
     for name, choices in (("algorithm", Algorithm), ("registration", Registration), ("on_stale", OnStale)):
         if getattr(settings, name) not in get_args(choices):
             raise ConfigurationError(f"{name} must be one of {', '.join(get_args(choices))}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,9 @@ __all__ = ["adopt", "mounted", "own_application", "own_router", "secured"]
 
 ALWAYS_ANSWERED = ("/health", "/health/live")
 """Paths of ours that answer when nothing can be started: to say so is what they are for."""
+
+STRANGER = "https://a-site-of-nobodys.invalid"
+"""An origin that no host means: an expression that fits it fits every other."""
 
 
 def own_router(**options: Any) -> APIRouter:
@@ -140,12 +144,15 @@ def _refuse_wildcard(app: Any) -> None:
     """A wildcard with credentials makes Starlette answer every origin as if it were trusted."""
     for middleware in getattr(app, "user_middleware", ()):
         options = getattr(middleware, "kwargs", {})
-        if (
-            middleware.cls is CORSMiddleware
-            and options.get("allow_credentials")
-            and "*" in options.get("allow_origins", ())
-        ):
+        if middleware.cls is CORSMiddleware and options.get("allow_credentials") and _lets_anybody(options):
             raise ConfigurationError(
                 'allow_origins=["*"] with allow_credentials=True lets every site act as your users; '
                 'list them, like allow_origins=["https://app.example.com", *rimlock.DESKTOP_ORIGINS]'
             )
+
+
+def _lets_anybody(options: dict[str, Any]) -> bool:
+    expression = options.get("allow_origin_regex")
+    return "*" in options.get("allow_origins", ()) or (
+        expression is not None and re.fullmatch(expression, STRANGER) is not None
+    )
