@@ -1,0 +1,61 @@
+"""Every Python block of every page runs, in order, page by page."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from docs.pages import GENERATED, Block, blocks, pages
+from docs.walking import WALKED
+
+OURS = ("RIMLOCK_", "DATABASE_URL", "JWT_SECRET", "ALLOWED_ORIGINS", "REDIS_URL")
+
+
+def runnable(page: str) -> list[Block]:
+    """The blocks of a page that the page says can be run; those of a walked page that are files run there."""
+    python = [block for block in blocks(page) if block.language == "python" and not block.kind.startswith("no-run: ")]
+    return [block for block in python if not (page in WALKED and block.file)]
+
+
+WITH_PYTHON = [page for page in pages() if not page.startswith(GENERATED) and runnable(page)]
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON)
+def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch):
+    """What a reader pastes runs: in an empty directory, without a setting, each block after those before it."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith(OURS)]:
+        monkeypatch.delenv(name)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    space: dict[str, Any] = {"__name__": "page"}
+    for block in runnable(page):
+        run(block, space, tmp_path)
+
+
+def test_a_block_that_fails_is_found(tmp_path):
+    """An assertion that does not hold fails the page, also behind an await."""
+    with pytest.raises(AssertionError):
+        run(Block("planted", 1, "python", "import asyncio\nawait asyncio.sleep(0)\nassert False\n"), {}, tmp_path)
+
+
+def test_a_block_that_is_not_run_says_why():
+    """`no-run` is followed by a reason."""
+    unsaid = [str(one) for page in pages() for one in blocks(page) if "no-run" in one.info and len(one.info) < 24]
+    assert not unsaid
+
+
+def run(block: Block, space: dict[str, Any], folder: Path) -> None:
+    """Run one block in a namespace; one that is a file is written there first."""
+    if block.file:
+        (folder / block.file).write_text(block.code, encoding="utf-8")
+    code = compile(block.code, str(block), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    if code.co_flags & inspect.CO_COROUTINE:
+        asyncio.run(eval(code, space))
+    else:
+        exec(code, space)
