@@ -124,7 +124,7 @@ def credentials(
     reload_keys: Callable[[], Awaitable[None]],
 ) -> Credentials:
     """Return the readers of all credentials, those of access tokens first."""
-    bearer = BearerReader(tokens, verified, given.revocations, given.settings.issuer, reload_keys)
+    bearer = BearerReader(tokens, verified, given.revocations, reload_keys)
     others = [reader for feature in features for reader in feature.readers(given)]
     return Credentials([bearer, *others], given.follower, given.settings.on_stale, given.clock)
 

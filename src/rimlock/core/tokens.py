@@ -6,6 +6,8 @@ Source: RFC 9068 (JWT profile for access tokens), RFC 8725 (JWT best practice).
 
 from __future__ import annotations
 
+import json
+from base64 import urlsafe_b64decode
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
@@ -57,13 +59,20 @@ class Grant:
 
 
 class AccessTokens(Protocol):
-    """A token format. A host may bring its own."""
+    """A token format. A host may bring its own. Tokens travel in `Authorization: Bearer`."""
 
     def sign(self, grant: Grant, now: float) -> tuple[str, int]:
         """Return the token and its lifetime in seconds."""
 
     def read(self, token: bytes, now: float) -> Principal:
-        """Return whom the token speaks for. Raises CredentialInvalid, CredentialExpired, KeyUnknown."""
+        """Return whom the token speaks for. Raises CredentialInvalid, CredentialExpired, KeyUnknown.
+
+        The principal has the session of the grant as its `credential_id`, its user as `subject` and `user_id`, and
+        its epoch: by these a token is revoked. What it said is remembered until `expires_at`.
+        """
+
+    def recognises(self, token: bytes) -> bool:
+        """Say whether a text, good or not, claims to be such a token; any other is left to other readers."""
 
 
 class JwtAccessTokens:
@@ -121,6 +130,15 @@ class JwtAccessTokens:
             raise _translated(refused) from None
         return self._principal(claims)
 
+    def recognises(self, token: bytes) -> bool:
+        """See AccessTokens.recognises. Another issuer's token is none of our business."""
+        try:
+            _, payload, _ = token.split(b".")
+            claims = json.loads(urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)))
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(claims, dict) and claims.get("iss") == self.settings.issuer
+
     def _principal(self, claims: Mapping[str, Any]) -> Principal:
         sid, epoch, roles = claims.get("sid"), claims.get("epoch"), claims.get("roles")
         if not _session_id(sid) or type(epoch) is not int or not _names(roles):
@@ -161,7 +179,12 @@ class VerifiedTokens:
         return entry[0], entry[1]
 
     def put(self, token: bytes, principal: Principal) -> int:
-        """Remember a verified token until it expires; return its session as a number."""
+        """Remember a verified token until it expires; return its session as a number.
+
+        Raises CredentialInvalid for a session that is none of ours: it could never be revoked.
+        """
+        if not _session_id(principal.credential_id):
+            raise CredentialInvalid
         if len(self._entries) >= self._largest:
             self._entries.pop(next(iter(self._entries)), None)
         session = int(principal.credential_id, 16)
