@@ -23,7 +23,7 @@ __all__ = ["WALKED", "Walk"]
 WALKED = {"docs/tutorial/fit-rimlock-to-your-app.md"}
 PORT = "8000"
 UP_SECONDS, COMMAND_SECONDS = 30, 60
-KEEP = "\nexport -p > .exported\n"
+KEEP = "\n{ export -p; declare -f; } > .exported\n"
 
 
 class Walk:
