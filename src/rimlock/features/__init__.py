@@ -13,4 +13,18 @@ __all__ = ["standard"]
 
 def standard(file: RuleFile) -> tuple[Feature, ...]:
     """Return every feature of ours, as an application gets them that asks for none in particular."""
-    return ()
+    from rimlock.features.api_keys import ApiKeys
+    from rimlock.features.password import PasswordFeature
+    from rimlock.features.profile import ProfileFeature
+    from rimlock.features.rollout import RolloutFeature
+    from rimlock.features.sessions import SessionsFeature
+    from rimlock.features.status import StatusFeature
+
+    return (
+        PasswordFeature(),
+        ProfileFeature(),
+        SessionsFeature(),
+        ApiKeys(file.keys),
+        RolloutFeature(),
+        StatusFeature(),
+    )
