@@ -18,9 +18,9 @@ OURS = ("RIMLOCK_", "DATABASE_URL", "JWT_SECRET", "ALLOWED_ORIGINS", "REDIS_URL"
 
 
 def runnable(page: str) -> list[Block]:
-    """The blocks of a page that the page says can be run; those of a walked page that are files run there."""
-    python = [block for block in blocks(page) if block.language == "python" and not block.kind.startswith("no-run: ")]
-    return [block for block in python if not (page in WALKED and block.file)]
+    """What of a page can be run or written; the files of a walked page are written on that walk."""
+    found = [block for block in blocks(page) if block.language == "python" or block.file]
+    return [one for one in found if not one.kind.startswith("no-run: ") and not (page in WALKED and one.file)]
 
 
 WITH_PYTHON = [page for page in pages() if not page.startswith(GENERATED) and runnable(page)]
@@ -54,6 +54,8 @@ def run(block: Block, space: dict[str, Any], folder: Path) -> None:
     """Run one block in a namespace; one that is a file is written there first."""
     if block.file:
         (folder / block.file).write_text(block.code, encoding="utf-8")
+    if block.language != "python":
+        return
     code = compile(block.code, str(block), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     if code.co_flags & inspect.CO_COROUTINE:
         asyncio.run(eval(code, space))
