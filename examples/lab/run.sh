@@ -2,7 +2,9 @@
 # Starts the fitted laboratory on SQLite: seeded, with its old key and a link for the first administrator.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-home=${LAB_HOME:-$here/../../.rimlock/lab}
+root=$(cd "$here/../.." && pwd)
+[ ! -x "$root/.venv/bin/rimlock" ] || export PATH="$root/.venv/bin:$PATH"   # what `make setup` installed
+home=${LAB_HOME:-$root/.rimlock/lab}
 mkdir -p "$home" && cd "$home"
 export PYTHONPATH="$here" LAB_DATABASE_URL="sqlite:///lab.db" DATABASE_URL="sqlite:///lab.db"
 export RIMLOCK_CONFIG="$here/rimlock.toml" RIMLOCK_ISSUER="http://localhost:${PORT:-8000}"

@@ -2,6 +2,8 @@
 # The whole way, by curl: a live app is fitted, turned, turned back and unfitted. Stops at the first wrong answer.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+[ ! -x "$root/.venv/bin/rimlock" ] || export PATH="$root/.venv/bin:$PATH"   # what `make setup` installed
 work=$(mktemp -d) && cd "$work"
 export PYTHONPATH="$here" LAB_DATABASE_URL="sqlite:///lab.db" DATABASE_URL="sqlite:///lab.db"
 export RIMLOCK_CONFIG="$here/rimlock.toml" LAB_API_KEY="old-laboratory-key-that-everybody-holds"
@@ -73,14 +75,13 @@ sleep 1.5
 rimlock rollout observed --json > observed
 python - <<'PY'
 import json
-rows = json.load(open("observed"))
-rows = rows["items"] if isinstance(rows, dict) else rows
-assert any(r["path"] == "/analyses" and r["credential"] == "none" for r in rows), rows
+rows = json.load(open("observed"))["items"]
+assert any(row["route"] == "GET /analyses" and row["credential"] == "none" for row in rows), rows
 PY
 echo "  ok   anonymous callers of GET /analyses are named"
 
 step "turn the route to required: anonymous 401, key 200, token 200"
-rimlock rollout set "GET /analyses" required
+rimlock rollout set "GET /analyses" required --app lab.fitted:app
 sleep 1
 for port in "$one" "$two"; do
   ask 401 "localhost:$port/analyses"
@@ -113,7 +114,7 @@ ask 200 "localhost:$two/analyses"
 stop
 
 step "migrate down: the old app runs on the same database"
-rimlock db downgrade base
+rimlock db downgrade base --yes
 python - <<'PY'
 import sqlite3
 names = {row[0] for row in sqlite3.connect("lab.db").execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
