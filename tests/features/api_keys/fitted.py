@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from rimlock import CurrentPrincipal, Rimlock, Settings, require_permission, req
 from rimlock.core import accounts, sessions
 from rimlock.core.clock import Clock, system_clock
 from rimlock.core.login import Proof, complete
+from rimlock.core.rulefile import ImportedKey
 from rimlock.core.users import NewUser
 from rimlock.crypto.passwords import CHEAPEST_FOR_TESTS, PasswordHashes
 from rimlock.features.api_keys import ApiKeys
@@ -109,3 +111,15 @@ def make(client: TestClient, somebody: Person, **form: Any) -> dict[str, Any]:
     answer = client.post("/auth/api-keys", json={"name": "script", **form}, headers=somebody.token)
     assert answer.status_code == 201, answer.text
     return answer.json()
+
+
+def start_and_stop(url: str, imported: tuple[ImportedKey, ...], environment: dict[str, str], gate: Any) -> None:
+    """What one of several processes does: wait for the others, then start."""
+
+    async def run() -> None:
+        auth, _ = fitted(url, ApiKeys(imported, environment=environment))
+        gate.wait(50)
+        await auth.start()
+        await auth.stop()
+
+    asyncio.run(run())
