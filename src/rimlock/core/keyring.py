@@ -22,7 +22,7 @@ from rimlock.core.revocations import announce
 from rimlock.core.schema import signing_key as table
 from rimlock.crypto import jose
 from rimlock.crypto.opaque import digest
-from rimlock.crypto.sealing import seal, unseal
+from rimlock.crypto.sealing import SealBroken, seal, unseal
 from rimlock.crypto.secret import check_secret
 
 if TYPE_CHECKING:
@@ -179,7 +179,13 @@ def _over(stored: StoredKey, now: float) -> bool:
 
 
 def _stored(row: RowMapping | Mapping[str, Any], root: RootSecret) -> StoredKey:
-    private = unseal(root, PURPOSE, row["sealed"], context=row["kid"].encode())
+    try:
+        private = unseal(root, PURPOSE, row["sealed"], context=row["kid"].encode())
+    except SealBroken:
+        raise SealBroken(
+            "the signing keys in the database do not open under any of the secrets; "
+            "put the secret they were sealed under back into RIMLOCK_SECRETS, after the new one"
+        ) from None
     return StoredKey(
         key=jose.load_private(jose.Algorithm(row["algorithm"]), row["kid"], private),
         created_at=row["created_at"],
