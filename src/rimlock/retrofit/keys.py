@@ -14,7 +14,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import column, create_engine, select, table, text
+from sqlalchemy import column, create_engine, null, select, table, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -262,8 +262,8 @@ def _query(plan: _Plan) -> Any:
     names = (plan.column, plan.name_column, plan.owner_column)
     wanted = sorted({found for found in names if found is not None})
     source = table(name, *(column(found) for found in wanted), schema=schema or None)
-    nothing = text("NULL")
-    return select(*(nothing if found is None else source.c[found] for found in names))
+    parts = zip(("key", "name", "owner"), names, strict=True)
+    return select(*((null() if found is None else source.c[found]).label(part) for part, found in parts))
 
 
 def _held(number: int, row: Any, read: Callable[[str], Reading]) -> _Held | tuple[str, Problem]:
