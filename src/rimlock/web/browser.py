@@ -7,7 +7,6 @@ Source: RFC 6265bis (`__Host-`), OWASP ASVS 5.0 V3.3, V3.5; Fetch Metadata.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -50,26 +49,27 @@ class Browser:
         return "__Host-rimlock" if self.secure else "rimlock"
 
     def token(self, scope: Scope) -> str | None:
-        """Return the refresh token the browser sent, or None."""
-        sent = header(scope, b"cookie")
-        if sent is None:
-            return None
-        jar: SimpleCookie = SimpleCookie()
-        try:
-            jar.load(sent.decode("latin-1"))
-        except CookieError:
-            return None
-        morsel = jar.get(self.cookie)
-        return morsel.value if morsel else None
+        """Return the refresh token the browser sent, or None.
+
+        Read by hand: the parser of the standard library stops at the first cookie of somebody else's that it finds
+        odd, and the user would be signed out by it. HTTP/2 may split the header (RFC 9113 section 8.2.3).
+        """
+        wanted = self.cookie.encode()
+        pairs = (pair.partition(b"=") for line in _all(scope, b"cookie") for pair in line.split(b";"))
+        found = [value.strip() for name, _, value in pairs if name.strip() == wanted]
+        # Two of them were not both set by us, and nothing says which one was.
+        return found[0].decode("latin-1") if len(found) == 1 and found[0] else None
 
     def check(self, scope: Scope) -> None:
         """Refuse a request whose page may not use the cookie. Raises CrossSite."""
         if header(scope, REQUEST_HEADER.lower().encode()) is None:
             raise CrossSite(f"The request needs the header {REQUEST_HEADER}.")
-        origin, site = header(scope, b"origin"), header(scope, b"sec-fetch-site")
-        if origin is not None and origin.decode("latin-1") not in self.origins:
+        origins, sites = _all(scope, b"origin"), _all(scope, b"sec-fetch-site")
+        if len(origins) > 1 or len(sites) > 1:
             raise CrossSite
-        if origin is None and site not in {None, b"same-origin", b"none"}:
+        if origins and origins[0].decode("latin-1") not in self.origins:
+            raise CrossSite
+        if not origins and sites and sites[0] not in {b"same-origin", b"none"}:
             raise CrossSite
 
     def keep(self, token: str, seconds: int | None) -> str:
@@ -80,3 +80,7 @@ class Browser:
     def drop(self) -> str:
         """Return the `Set-Cookie` value that takes the token away."""
         return f"{self.cookie}=; Path=/; HttpOnly; SameSite=Strict{'; Secure' if self.secure else ''}; Max-Age=0"
+
+
+def _all(scope: Scope, wanted: bytes) -> list[bytes]:
+    return [value for name, value in scope["headers"] if name == wanted]
