@@ -241,8 +241,10 @@ class PollingFollower(Follower):
             while True:
                 await self._pick_up(wake)
                 await self._look()
+                # Not wait_for: in Python 3.11 it loses a cancellation that arrives together with the wake-up.
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(wake.wait(), self.interval)
+                    async with asyncio.timeout(self.interval):
+                        await wake.wait()
                 wake.clear()
         finally:
             self._hang_up()
