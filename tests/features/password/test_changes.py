@@ -18,7 +18,7 @@ from features.password.office import (
     of_kind,
     visiting,
 )
-from rimlock.core import accounts
+from rimlock.core import accounts, sessions
 from rimlock.core.proving import PasswordRecheckFailed
 from rimlock.core.sessions import SessionEnded
 from rimlock.features.password.events import EmailChanged, PasswordChanged
@@ -161,6 +161,33 @@ async def test_changes_and_sign_ins_of_many_devices_never_wait_for_each_other(da
         changes = [client.post("/auth/password", json=CHANGE, headers=headers) for _ in range(5)]
         answers = await asyncio.gather(*login, *edits, *mails, *changes)
     assert {answer.status_code for answer in answers} <= {200, 401, 403}
+
+
+@pytest.mark.anyio
+@pytest.mark.attack("deadlock")
+async def test_sign_outs_and_a_change_of_password_never_wait_for_each_other(database_url):
+    """Every device signs out while the password and the roles change: each takes the journal before a row."""
+    app, auth, events = installed(database_url)
+    async with visiting(app, auth) as client:
+        user_id = (await client.post("/auth/register", json=ANN)).json()["id"]
+        devices = [await client.post("/auth/login", json=LOGIN) for _ in range(16)]
+        now, write = auth.context.now(), auth.database.write
+        ids = [device.json()["refresh_token"].split(".")[1] for device in devices]
+        ends = [write(lambda tx, one=one: sessions.end(tx, one, reason="logout", now=now)) for one in ids]
+        roles = [write(lambda tx: accounts.set_roles(tx, user_id, ["editor"], now=now)) for _ in range(4)]
+
+        def end_all(tx):
+            sessions.end_all(tx, user_id, reason="logout_all", now=now)
+            accounts.raise_epoch(tx, user_id, now=now)
+
+        alls = [write(end_all) for _ in range(4)]
+        hashed = await auth.context.passwords.hash(BETTER)
+        change = write(lambda tx: accounts.set_password_hash(tx, user_id, hashed, now=now))
+        mixed = [one for group in zip(ends[::4], roles, alls, ends[1::4], strict=True) for one in group]
+        await asyncio.gather(*mixed, *ends[2::4], *ends[3::4], change)
+        found = await auth.database.read(lambda tx: accounts.standing(tx, user_id))
+    assert found.epoch == 9
+    assert sorted(event.session_id for event in of_kind(events, SessionEnded)) == sorted(ids)
 
 
 @pytest.mark.req("L11")

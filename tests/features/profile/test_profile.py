@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from threading import Event as Gate
+from threading import Thread
 
 import pytest
 from fastapi import FastAPI
@@ -12,6 +14,7 @@ from fastapi.testclient import TestClient
 from features.password.office import ANN, GOOD, bearer, codes, installed, of_kind, visiting
 from rimlock import CurrentUser
 from rimlock.core import accounts, keys, sessions
+from rimlock.core.login import Allow
 from rimlock.core.proving import PasswordRecheckFailed
 from rimlock.core.revocations import entries_after
 from rimlock.core.schema import account, user
@@ -342,6 +345,35 @@ async def test_deletion_and_everything_else_at_once_leave_nobody_half_there(data
         assert await auth.database.read(lambda tx: sessions.living(tx, user_id, now=now)) == []
         assert await auth.database.read(lambda tx: auth.context.users.get(tx, user_id)) is None
     assert len(of_kind(events, UserDeleted)) == 1
+
+
+@pytest.mark.attack("deletion race")
+def test_a_sign_in_that_is_being_written_is_ended_by_the_deletion(database_url):
+    """The deletion waits for the sign-in it meets, and ends its session with the others."""
+    armed, writing, deleted, answers = Gate(), Gate(), Gate(), []
+
+    def slow(tx, login):
+        if armed.is_set():
+            writing.set()
+            deleted.wait(1.0)
+        return Allow()
+
+    app, auth, _ = installed(database_url, policies=[slow])
+    other_app, _, _ = installed(database_url)
+    with TestClient(app) as client, TestClient(other_app) as other:
+        user_id, headers = signed_in(other, ANN)
+        armed.set()
+        sent = {"login": "ann", "password": GOOD}
+        signing_in = Thread(target=lambda: answers.append(client.post("/auth/login", json=sent)))
+        signing_in.start()
+        assert writing.wait(20)
+        assert other.delete("/auth/me", headers=headers).status_code == 204
+        deleted.set()
+        signing_in.join(20)
+        now = auth.context.now()
+        left = client.portal.call(auth.database.read, lambda tx: sessions.living(tx, user_id, now=now))
+        assert answers[0].status_code == 200
+        assert left == []
 
 
 def test_a_host_without_the_feature_has_no_such_routes(sqlite_url):

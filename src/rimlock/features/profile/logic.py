@@ -61,7 +61,7 @@ async def edit_me(context: Context, principal: Principal, patch: Mapping[str, An
 
     def edit(tx: Transaction) -> Myself:
         hold(tx)
-        me = _myself(context, tx, principal, held=True)
+        me = _myself(context, tx, principal)
         user = context.users.change(tx, me.user.id, _changes(me.user, patch), now)
         if user is None:
             raise CredentialInvalid
