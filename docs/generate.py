@@ -22,6 +22,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from generate_http import http_page
 from tables import table
 
 HERE = Path(__file__).parent
@@ -35,8 +36,6 @@ class Undescribed(Exception):
 def pages() -> dict[str, str]:
     """Return every generated page by its path below `docs`. Raises Undescribed."""
     _import_everything()
-    from generate_http import http_page
-
     made = {
         "reference/settings.md": settings_page(),
         "reference/errors.md": errors_page(),
