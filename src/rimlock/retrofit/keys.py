@@ -271,7 +271,7 @@ def _held(number: int, row: Any, read: Callable[[str], Reading]) -> _Held | tupl
     key = _plain(value)
     shown = f"row {number}" if name == value else _name(name, number)
     found = read(key)
-    if isinstance(found, str):
+    if not isinstance(found, tuple):
         return shown, found
     if owner is not None and len(str(owner)) > LONGEST_OWNER:
         return shown, "owner_unknown"
