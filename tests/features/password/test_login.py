@@ -126,13 +126,14 @@ def test_nobody_learns_why_a_sign_in_failed(database_url, path):
 def test_what_no_password_can_be_is_never_hashed(sqlite_url, login, password):
     """Over 1,024 bytes, or with a NUL: the one refusal at once, for known and unknown accounts."""
     hasher = CountingHasher()
-    app, _, _ = installed(sqlite_url, hasher=hasher)
+    app, _, events = installed(sqlite_url, hasher=hasher)
     with TestClient(app) as client:
         client.post("/auth/register", json=ANN)
         hasher.work.clear()
         answer = client.post("/auth/login", json={"login": login, "password": password})
     assert (answer.status_code, answer.json()["code"]) == (401, "invalid_login")
     assert hasher.work == []
+    assert [(event.reason, event.user_id) for event in of_kind(events, LoginFailed)] == [("impossible_password", None)]
 
 
 @pytest.mark.attack("long password")

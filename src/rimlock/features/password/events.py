@@ -19,7 +19,7 @@ __all__ = [
     "UserRegistered",
 ]
 
-FailureReason = Literal["unknown_account", "wrong_password", "disabled", "no_password"]
+FailureReason = Literal["unknown_account", "wrong_password", "disabled", "no_password", "impossible_password"]
 """Why a sign-in by password failed. On the wire all of them are `invalid_login`."""
 
 
@@ -33,7 +33,7 @@ class UserRegistered(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginFailed(Event):
-    """A sign-in by password failed. `user_id` is None where no account has that login."""
+    """A sign-in by password failed. `user_id` is None where no account has that login, or nobody looked."""
 
     reason: FailureReason
     user_id: str | None

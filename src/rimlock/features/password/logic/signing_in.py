@@ -36,7 +36,8 @@ async def sign_in(context: Context, login: str, password: str, device: Device) -
     Without an account, with a disabled one and with one that has no password the same hashing is done in vain.
     A text that no password can be (over 1,024 bytes, or a NUL in it) is refused before anything is looked up.
     """
-    _require_possible(password)
+    if not _is_possible(password):
+        return await _fail(context, None, "impossible_password", device)
     known = await context.database.read(lambda tx: find_account(context, tx, login))
     lack = _lack(known)
     verified = await verdict(context.passwords, known.account if known and lack is None else None, password)
@@ -49,11 +50,12 @@ async def sign_in(context: Context, login: str, password: str, device: Device) -
     return outcome
 
 
-def _require_possible(password: str) -> None:
+def _is_possible(password: str) -> bool:
     try:
         as_nfc(password)
     except PasswordUnusable:
-        raise InvalidLogin from None
+        return False
+    return True
 
 
 def _lack(known: Known | None) -> FailureReason | None:
