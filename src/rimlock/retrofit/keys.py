@@ -155,7 +155,7 @@ async def _import(
     weak: list[str] = []
     for batch in _batches(held):
         outcome = await _carry_over(database, plan, batch, now, dry_run=dry_run)
-        skipped += [(one.name, "owner_unknown") for one in outcome.ownerless]
+        skipped.extend((one.name, "owner_unknown") for one in outcome.ownerless)
         weak += [one.name for one in outcome.added if one.weak]
         added, known = added + len(outcome.added), known + outcome.known
     return KeyImport(
