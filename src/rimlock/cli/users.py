@@ -64,7 +64,7 @@ def list_users(
     config: Config = None,
     as_json: Json = False,  # noqa: FBT002 - a switch
 ) -> None:
-    """List accounts in the order they were made."""
+    """List accounts in order of their ids."""
 
     async def work(auth: Rimlock) -> list[dict[str, Any]]:
         def read(tx: Transaction) -> list[dict[str, Any]]:
