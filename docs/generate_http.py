@@ -9,9 +9,11 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import sys
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -19,6 +21,7 @@ from tables import table
 
 from rimlock import Rimlock, Settings
 from rimlock.core.access import ANYONE_KNOWN, Requirement
+from rimlock.feature import Context
 
 SAMPLE_SECRET = "hG7fQ2mZpX9vLkR4tYwB8nJcD3sA6eUq5oTi1"
 
@@ -112,7 +115,7 @@ def _body(operation: dict[str, Any], document: dict[str, Any]) -> list[tuple[str
 def _answers(operation: dict[str, Any], document: dict[str, Any]) -> list[str]:
     found = []
     for status, answer in sorted(operation["responses"].items()):
-        if not status.startswith(("2", "3")):
+        if status == UNTRUE:
             continue
         schemas = [content.get("schema", {}) for content in answer.get("content", {}).values()]
         names = [name for schema in schemas for name in _object(schema, document).get("properties", {})]
@@ -199,13 +202,25 @@ def _names_in(node: ast.AST | None) -> set[str]:
 
 
 def _named(node: ast.AST, space: dict[str, Any]) -> Any:
-    if isinstance(node, ast.Name):
-        return space.get(node.id)
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-        home = space.get(node.value.id)
-        return getattr(home, node.attr, None) if inspect.ismodule(home) else None
+    """Return what a name, a `module.name` or a `context.part.method` stands for."""
+    match node:
+        case ast.Name(id=name):
+            return space.get(name)
+        case ast.Attribute(value=ast.Name(id=home), attr=name) if inspect.ismodule(space.get(home)):
+            return getattr(space[home], name, None)
+        case ast.Attribute(value=ast.Attribute(value=ast.Name(id="context"), attr=part), attr=name):
+            return getattr(_classes().get(Context.__annotations__.get(part, "")), name, None)
     return None
 
+
+@cache
+def _classes() -> dict[str, type]:
+    homes = [module for name, module in sorted(sys.modules.items()) if name.startswith("rimlock.")]
+    return {name: kind for home in homes for name, kind in vars(home).items() if inspect.isclass(kind)}
+
+
+UNTRUE = "422"
+"""FastAPI writes this answer into every document; ours is a problem, with the code `invalid_request`."""
 
 HEAD = """# HTTP API
 

@@ -79,7 +79,7 @@ class Settings:
     hash_queue: int = 16
     """How many sign-ins may wait for that; the next one is answered 503 with `Retry-After`."""
     registration: Registration = "open"
-    """Who may make an account: anybody (`open`), or administrators and the command line only (`closed`)."""
+    """Who may make an account: anybody (`open`), or the command line only (`closed`)."""
     api_key_headers: Sequence[str] = ("X-API-Key",)
     """Headers in which API keys are looked for, besides `Authorization: Bearer`."""
     api_key_query: Sequence[str] = ()
