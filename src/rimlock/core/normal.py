@@ -40,7 +40,7 @@ def email_forms(address: str) -> tuple[str, str]:
         found = validate_email(address, check_deliverability=False, allow_quoted_local=False)
     except (EmailNotValidError, UnicodeError):
         raise _refused("email", "email_invalid", "This is not an email address.") from None
-    local = unicodedata.normalize("NFKC", found.local_part).casefold()
+    local = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", found.local_part).casefold())
     if not _single_script(local):
         raise _refused("email", "email_mixed_scripts", "The address mixes letters of different scripts.")
     return found.normalized, f"{local}@{(found.ascii_domain or found.domain).lower()}"
@@ -58,7 +58,7 @@ def username_forms(name: str) -> tuple[str, str]:
         key = get_profile("UsernameCaseMapped").enforce(name)
     except UnicodeError:
         raise wrong from None
-    if not shown or not all(sign.isalnum() or sign in ".-_" or unicodedata.combining(sign) for sign in shown):
+    if not _name(shown):
         raise wrong
     if not _single_script(key):
         raise _refused("username", "username_mixed_scripts", "The name mixes letters of different scripts.")
@@ -122,10 +122,23 @@ def _carried(profile: Mapping[str, Any]) -> bool:
         return False
 
 
+def _name(text: str) -> bool:
+    """Letters, digits and their marks, and . - _ among them: something to say, and nothing that sits on a neighbour."""
+    marks = {sign for sign in text if unicodedata.category(sign) in {"Mn", "Mc"}}
+    spoken = any(sign.isalnum() for sign in text)
+    return spoken and text[0] not in marks and all(sign.isalnum() or sign in ".-_" or sign in marks for sign in text)
+
+
 def _single_script(text: str) -> bool:
-    """Letters of one script only; the scripts are told apart by the first word of the character's name."""
-    scripts = {unicodedata.name(sign, "?").split(" ", 1)[0] for sign in text if sign.isalpha()}
-    return len(scripts - {"HIRAGANA", "KATAKANA", "CJK", "FULLWIDTH"}) <= 1
+    """Letters and digits of one script only, told apart by the first word of the character's name.
+
+    The digits 0 to 9 and what Japanese is written in stand with any other.
+    """
+    scripts = {unicodedata.name(sign, "?").split(" ", 1)[0] for sign in text if sign.isalnum()}
+    return len(scripts - _NEUTRAL) <= 1
+
+
+_NEUTRAL = {"DIGIT", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "CJK", "IDEOGRAPHIC", "FULLWIDTH"}
 
 
 def _plain(text: str) -> bool:
