@@ -130,13 +130,16 @@ def credentials(
 
 
 def redact_logs(settings: Settings) -> None:
-    """Keep keys that travel in addresses out of the logs, where the settings let them travel there."""
-    if settings.api_key_query or settings.api_key_paths:
-        redaction.install(
-            redaction.Redaction(
-                query=settings.api_key_query, paths=settings.api_key_paths, key_prefix=settings.api_key_prefix
-            )
+    """Keep secrets out of the logs that travel in addresses: in ours, and in all where keys may travel there."""
+    anywhere = settings.api_key_query or settings.api_key_paths
+    redaction.install(
+        redaction.Redaction(
+            query=settings.api_key_query,
+            paths=settings.api_key_paths,
+            key_prefix=settings.api_key_prefix,
+            below="" if anywhere else f"{settings.prefix}/",
         )
+    )
 
 
 def all_features(file: RuleFile) -> tuple[Feature, ...]:

@@ -16,7 +16,7 @@ LONGEST_MODULE = 500
 CEILINGS = {
     "rimlock.crypto": 3_500,
     "rimlock.core": 5_000,
-    "rimlock.web": 3_000,
+    "rimlock.web": 3_500,
     "rimlock.cli": 1_500,
     "rimlock.feature": 200,
 }

@@ -27,7 +27,7 @@ from time import perf_counter
 from typing import Final, Literal, TypeVar
 
 from rimlock.core.errors import Busy, ConfigurationError, Unavailable
-from rimlock.crypto.passwords.errors import HashUnreadable, PasswordMismatch
+from rimlock.crypto.passwords.errors import HashUnreadable, PasswordMismatch, VerifierMissing
 from rimlock.crypto.passwords.hashes import PasswordHasher, Verified
 
 __all__ = ["HashingPool", "Priority"]
@@ -133,7 +133,7 @@ def _judge(hasher: PasswordHasher, stored: str | None, password: str) -> Verifie
         raise PasswordMismatch
     try:
         return hasher.verify(stored, password)
-    except HashUnreadable:
+    except (HashUnreadable, VerifierMissing):
         _spend(hasher, password)
         raise
 

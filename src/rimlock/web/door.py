@@ -43,9 +43,11 @@ class Door:
         self._users = users
         self._clock = clock
         self._rows: dict[str, tuple[User, float]] = {}
+        self._drops = 0
         revocations.on_change.setdefault("user", []).append(self._drop)
 
     def _drop(self, user_id: str) -> None:
+        self._drops += 1
         self._rows.pop(user_id, None)
 
     def principal(self, scope: Scope, requirement: Requirement) -> Principal | Awaitable[Principal]:
@@ -77,9 +79,12 @@ class Door:
         return await self._load(user_id)
 
     async def _load(self, user_id: str) -> User:
+        drops = self._drops
         found = await self._database.read(lambda tx: self._users.get(tx, user_id))
         if found is None:
             raise CredentialInvalid
+        if drops != self._drops:
+            return found  # some row was changed while this one was read: it may be that one, so it is not kept
         if len(self._rows) >= LARGEST_CACHE:
             self._rows.pop(next(iter(self._rows)), None)
         self._rows[user_id] = (found, self._clock() + USER_SECONDS)

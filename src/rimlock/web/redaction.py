@@ -34,17 +34,23 @@ _PARAMETER = re.compile(r"([?&])([^=&\s?]{1,200})=([^&\s]*)")
 
 @dataclass(frozen=True)
 class Redaction:
-    """What to hide: parameters of the query, the `{key}` of path templates, keys that look like ours."""
+    """What to hide: parameters of the query, the `{key}` of path templates, keys that look like ours.
+
+    `below`: hide parameters only in addresses with this in them; a host's own addresses are its own business.
+    """
 
     query: Sequence[str] = ()
     paths: Sequence[str] = ()
     key_prefix: str = "rl"
+    below: str = ""
 
     def redact(self, text: str) -> str:
         """Return `text`, a path with a query or a sentence that contains one, without the keys in it."""
         for expression in self._paths:
             text = expression.sub(_hide_key, text)
-        return self._issued.sub(HIDDEN, _PARAMETER.sub(self._hide_value, text))
+        if self.below in text:
+            text = _PARAMETER.sub(self._hide_value, text)
+        return self._issued.sub(HIDDEN, text)
 
     def _hide_value(self, found: re.Match[str]) -> str:
         start, name, _ = found.groups()
