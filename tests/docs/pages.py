@@ -50,7 +50,7 @@ class Block:
 
 def pages() -> list[str]:
     """Every page, by its path in the repository."""
-    found = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    found = [*sorted(ROOT.glob("*.md")), ROOT / "examples/lab/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     return [str(page.relative_to(ROOT)) for page in found]
 
 

@@ -26,16 +26,41 @@ def runnable(page: str) -> list[Block]:
 WITH_PYTHON = [page for page in pages() if not page.startswith(GENERATED) and runnable(page)]
 
 
-@pytest.mark.parametrize("page", WITH_PYTHON)
-def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch):
-    """What a reader pastes runs: in an empty directory, without a setting, each block after those before it."""
+@pytest.fixture
+def nowhere(tmp_path, monkeypatch) -> None:
+    """An empty folder to stand in, and no setting in the environment."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
     for name in [name for name in os.environ if name.startswith(OURS)]:
         monkeypatch.delenv(name)
-    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON)
+def test_the_blocks_of_a_page_run(page, tmp_path, nowhere):
+    """What a reader pastes runs: in an empty directory, without a setting, each block after those before it."""
     space: dict[str, Any] = {"__name__": "page"}
     for block in runnable(page):
         run(block, space, tmp_path)
+
+
+def test_the_application_of_the_readme_answers_as_it_says(tmp_path, nowhere):
+    """The first twenty lines: the old route answers everybody, the new ones ask who it is and what they may do."""
+    from fastapi.testclient import TestClient
+
+    from rimlock.testing import sign_in
+
+    space: dict[str, Any] = {"__name__": "page"}
+    for block in runnable("README.md"):
+        run(block, space, tmp_path)
+    with TestClient(space["app"]) as client:
+        ann = sign_in(space["auth"], client)
+        assert client.get("/reports").json() == ["2026-03"]
+        assert client.get("/notebooks").status_code == 401
+        assert client.get("/notebooks", headers=ann.headers).status_code == 200
+        assert client.delete("/notebooks", headers=ann.headers).status_code == 403
+        root = sign_in(space["auth"], client, email="root@example.com", roles=["admin"])
+        assert client.delete("/notebooks", headers=root.headers).status_code == 200
+        assert "RimlockPassword" in client.get("/openapi.json").json()["components"]["securitySchemes"]
 
 
 def test_a_block_that_fails_is_found(tmp_path):

@@ -29,7 +29,7 @@ KEEP = "\n{ export -p; declare -f; } > .exported\n"
 class Walk:
     """A reader in an empty folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
         self.said = ""
         self._port = _free_port()
@@ -38,6 +38,7 @@ class Walk:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(folder),
             "LANG": "C.UTF-8",
+            **environment,
         }
 
     def take(self, block: Block) -> None:
