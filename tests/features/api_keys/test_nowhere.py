@@ -107,11 +107,17 @@ def test_the_access_log_of_a_real_server_shows_no_key(sqlite_url, caplog):
     assert '"GET /t/[redacted]/tiles?zoom=9 HTTP/1.1" 200' in text
 
 
-def test_logs_are_left_alone_where_keys_do_not_travel_in_addresses():
-    """Without such settings, no filter is put anywhere."""
-    before = list(logging.getLogger("uvicorn.access").filters)
+@pytest.mark.attack("a one-time secret in the access log")
+def test_without_such_settings_only_our_own_addresses_are_touched(caplog):
+    """The host's parameters are logged as ever; the one-time secret of the first administrator is not."""
     redact_logs(Settings(secrets=["hG7fQ2mZpX9vLkR4tYwB8nJcD3sA6eUq5oTi1"]))
-    assert logging.getLogger("uvicorn.access").filters == before
+    caplog.set_level(logging.INFO, "uvicorn.access")
+    for path in ("/tiles?token=of-the-host", f"/auth/first-admin?token={CANARY}"):
+        logging.getLogger("uvicorn.access").info('%s - "%s %s"', "127.0.0.1", "GET", path)
+    assert [record.getMessage() for record in caplog.records] == [
+        '127.0.0.1 - "GET /tiles?token=of-the-host"',
+        '127.0.0.1 - "GET /auth/first-admin?token=[redacted]"',
+    ]
 
 
 @pytest.mark.parametrize(
