@@ -4,20 +4,10 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, fields
-from importlib import import_module
-from types import ModuleType
 
 import pytest
 
 from docs.pages import ROOT
-
-
-@pytest.fixture(scope="module")
-def generate() -> ModuleType:
-    """The generator, imported from where it stands."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "docs"))
-        return import_module("generate")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 
 import pytest
 
@@ -38,33 +37,61 @@ def test_every_page_can_be_reached():
     assert not set(pages()) - reached - {page for page in pages() if page.startswith("docs/decisions/")}
 
 
-def commands(page: str) -> list[list[str]]:
-    """Every `rimlock` command line of a page, as words."""
+def command_lines(page: str) -> list[list[str]]:
+    """Every `rimlock` command of a page's shell blocks, as words."""
     written = [line for block in blocks(page) if block.language == "sh" for line in block.code.splitlines()]
-    written += INLINE.findall((ROOT / page).read_text(encoding="utf-8"))
     found = [line[line.index("rimlock ") :] for line in written if re.search(r"(^|[;&|] *|\$\()rimlock ", line.strip())]
     return [shlex.split(line.partition("|")[0], comments=True)[1:] for line in found]
+
+
+def commands(page: str) -> list[list[str]]:
+    """The same, and those that stand in the text."""
+    spoken = INLINE.findall((ROOT / page).read_text(encoding="utf-8"))
+    return command_lines(page) + [shlex.split(line)[1:] for line in spoken]
 
 
 WITH_COMMANDS = [page for page in pages() if not page.startswith(GENERATED) and commands(page)]
 
 
 @pytest.mark.parametrize("page", WITH_COMMANDS)
-def test_every_command_exists(page):
-    """A command line that a page shows has a command and only options that this command takes."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "docs"))
-        import generate
+def test_every_command_exists(page, generate):
+    """A command that a page names is one, and takes the options that stand behind it."""
+    known = generate.commands()
+    assert not [" ".join(words) for words in commands(page) if not takes(known, words)]
 
-        known = generate.commands()
-    wrong = []
-    for words in commands(page):
-        path = next((words[:length] for length in (2, 1) if tuple(words[:length]) in known), None)
-        general = words[0] in {"COMMAND", "--help", "--version"} or words[1:] == ["--help"]
-        options = {word.partition("=")[0] for word in words if word.startswith("--")} - {"--help"}
-        if path is None:
-            wrong += [] if general else [" ".join(words)]
-        elif options - {option for one in known[tuple(path)].params for option in one.opts}:
-            wrong.append(" ".join(words))
-    assert not wrong
-    assert "generate" in sys.modules
+
+@pytest.mark.parametrize("page", [page for page in WITH_COMMANDS if command_lines(page)])
+def test_every_command_line_is_whole(page, generate):
+    """A command line that a page shows has every argument that its command needs."""
+    known = generate.commands()
+    assert not [" ".join(words) for words in command_lines(page) if lacks(known, words)]
+
+
+def test_a_wrong_command_is_found(generate):
+    """A command that is none, an option it does not take and a missing argument are seen."""
+    known = generate.commands()
+    assert not takes(known, ["db", "sideways"])
+    assert not takes(known, ["db", "upgrade", "--quickly"])
+    assert takes(known, ["db", "downgrade", "base", "--yes"])
+    assert lacks(known, ["db", "downgrade", "--yes"])
+
+
+def takes(known, words) -> bool:
+    """Say whether the words are a command, or ask for help, with options it has."""
+    path = path_of(known, words)
+    if path is None:
+        return words[0] in {"COMMAND", "--help", "--version"} or words[1:] == ["--help"]
+    options = {word.partition("=")[0] for word in words if word.startswith("--")} - {"--help"}
+    return options <= {option for one in known[path].params for option in one.opts}
+
+
+def lacks(known, words) -> bool:
+    """Say whether an argument that the command needs is not there."""
+    path = path_of(known, words)
+    needed = [one for one in known[path].params if one.param_type_name == "argument" and one.required]
+    return len([word for word in words[len(path) :] if not word.startswith("--")]) < len(needed)
+
+
+def path_of(known, words) -> tuple[str, ...] | None:
+    """Return the words that name the command."""
+    return next((tuple(words[:length]) for length in (2, 1) if tuple(words[:length]) in known), None)
