@@ -22,7 +22,7 @@ from rimlock.core.errors import AuthError
 from rimlock.core.principal import Principal
 from rimlock.core.tokens import MAX_LIFETIME, TYPES
 from rimlock.crypto import jose
-from rimlock.crypto.encoding import decode_clean
+from rimlock.crypto.encoding import decode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -154,6 +154,6 @@ def _built(settings: Settings) -> bool:
 def _object(part: bytes) -> Mapping[str, Any] | None:
     """Return a part as it is written, however wrong; None when it is no JSON object."""
     with suppress(ValueError, RecursionError):
-        found = json.loads(decode_clean(part))
+        found = json.loads(decode(part))
         return found if isinstance(found, dict) else None
     return None
