@@ -31,7 +31,9 @@ PATIENCE = 2.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds between attempts to reach a server that is away: doubled each time, up to the longest."""
 
-HEARTBEAT = 5.0
+HEARTBEAT = 1.0
+"""Seconds without a message after which the server is asked for a sign of life."""
+
 PAGE = 1_000
 LISTED = frozenset({"session", "user", "key"})
 """What the list is read for: what stays true. Changed rules and signing keys are read from the database anyway."""
@@ -63,7 +65,7 @@ class RedisBell:
     async def listen(self, heard: Callable[[list[Entry]], None]) -> None:
         """See Bell.listen."""
         pause = FIRST_PAUSE
-        while True:
+        while not _cancelled():
             try:
                 async with self._keeping() as client:
                     await self._read_along(client, heard)
@@ -93,7 +95,7 @@ class RedisBell:
             await ears.subscribe(self._channel)
             await self._read_list(client, heard)
             try:
-                while True:
+                while not _cancelled():
                     message = await ears.get_message(timeout=HEARTBEAT)
                     if message is None:
                         await ears.ping()
@@ -139,6 +141,12 @@ class RedisBell:
 
 class _Interrupted(Exception):
     """The server was reached and has gone away since."""
+
+
+def _cancelled() -> bool:
+    """Say whether this task was told to end: before Python 3.12 the driver's wait_for may lose a cancellation."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _client(url: str) -> Any:
