@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from secrets import token_urlsafe
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, or_, select, update
@@ -94,7 +94,8 @@ class KeyRing:
         ready = [stored for stored in self.keys if stored.signs_from <= now and not _over(stored, now)]
         if not ready:
             raise Unavailable
-        return max(ready, key=lambda stored: (stored.signs_from, stored.kid)).key
+        # Of two that begin in one second, the one that no other has followed is the newer.
+        return max(ready, key=lambda stored: (stored.signs_from, stored.verifies_until is None, stored.kid)).key
 
     def verifiers(self, now: float) -> dict[str, jose.VerifyingKey]:
         """Return every key whose tokens may still be good, by kid."""
@@ -112,7 +113,7 @@ def load(tx: Transaction, root: RootSecret) -> KeyRing:
 
 def new_key(algorithm: str) -> jose.SigningKey:
     """Make a key. RS256 takes a good part of a second, so this is done outside of transactions."""
-    return jose.generate(jose.Algorithm(algorithm), token_urlsafe(9))
+    return jose.generate(jose.Algorithm(algorithm), token_hex(8))
 
 
 def add(tx: Transaction, root: RootSecret, key: jose.SigningKey, *, now: int, lead: int = 0) -> str:
