@@ -204,3 +204,23 @@ def test_a_server_that_cannot_be_safe_does_not_start(tmp_path, sqlite_url, setti
     assert (refused.returncode, refused.stdout) == (1, "")
     assert told in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_the_standalone_server_registers_signs_in_and_knows_who_asks(tmp_path, database_url):
+    """Two workers and no application: what one signs, the other reads; a disabled account is out in both."""
+    env = environment(tmp_path, database_url)
+    with serving(tmp_path, env, "--workers", "2") as (port, _):
+        new = {"email": "ann@example.com", "password": PASSWORD}
+        assert ask(port, "/auth/register", "POST", new)[0] == 201
+        status, tokens = ask(port, "/auth/login", "POST", {"login": "ann@example.com", "password": PASSWORD})
+        assert status == 200
+        token = tokens["access_token"]
+        assert statuses(port, "/auth/me", token) == {200}
+        assert ask(port, "/auth/me", token=token)[1]["email"] == "ann@example.com"
+        assert ask(port, "/auth/me")[0] == 401
+        assert ask(port, "/auth/health")[0] == 200
+        status, renewed = ask(port, "/auth/refresh", "POST", {"refresh_token": tokens["refresh_token"]})
+        assert (status, statuses(port, "/auth/me", renewed["access_token"])) == (200, {200})
+        assert rimlock(tmp_path, env, "user", "disable", "ann@example.com").returncode == 0
+        assert eventually(lambda: statuses(port, "/auth/me", token), {401})
+        assert ask(port, "/auth/login", "POST", {"login": "ann@example.com", "password": PASSWORD})[0] == 401
