@@ -166,6 +166,7 @@ class VerifiedTokens:
         """`largest`: how many tokens are remembered at most."""
         self._entries: dict[bytes, tuple[Principal, int, float]] = {}
         self._largest = largest
+        self.edition = 0
 
     def get(self, token: bytes, now: float) -> tuple[Principal, int] | None:
         """Return the principal and its session as a number, or None when the token has to be verified."""
@@ -192,8 +193,9 @@ class VerifiedTokens:
         return session
 
     def clear(self) -> None:
-        """Forget everything: a key was changed."""
+        """Forget everything: a key was changed. The `edition` tells those who remember what rests on it."""
         self._entries.clear()
+        self.edition += 1
 
 
 def _translated(refused: jose.TokenRefused) -> CredentialInvalid:

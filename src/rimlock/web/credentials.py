@@ -18,6 +18,7 @@ from urllib.parse import parse_qs
 from rimlock.core.errors import AuthError, ConfigurationError, CredentialInvalid, Unavailable
 from rimlock.core.principal import Principal
 from rimlock.core.tokens import KeyUnknown
+from rimlock.web.recall import AUTHORIZATION, Identity, Recollection, watched_headers
 
 if TYPE_CHECKING:
     from rimlock.core.follower import Follower, OnStale
@@ -50,14 +51,6 @@ class Reader(Protocol):
         """Return the principal, the reason why a credential of ours is bad, None, or an awaitable of these."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """All that the credentials of one request say: the principal, and the first bad credential of ours."""
-
-    principal: Principal | None
-    bad: AuthError | None
-
-
 NOBODY = Identity(None, None)
 
 
@@ -69,6 +62,8 @@ class Credentials:
     ) -> None:
         """`on_stale`: what to do while the follower cannot vouch for its memory."""
         self._readers = tuple(readers)
+        self._watched = watched_headers(self._readers)
+        self._bearer = next((reader for reader in self._readers if isinstance(reader, BearerReader)), None)
         self._follower = follower
         self._on_stale = on_stale
         self._clock = clock
@@ -79,6 +74,23 @@ class Credentials:
 
     def _identify(self, scope: Scope) -> Identity | Awaitable[Identity]:
         now = self._clock()
+        watched = self._watched
+        if watched is None:
+            return self._ask(scope, now)
+        carried = [pair for pair in scope["headers"] if pair[0] in watched]
+        if not carried:
+            return NOBODY
+        if len(carried) > 1 or self._bearer is None or carried[0][0] != AUTHORIZATION:
+            return self._ask(scope, now)
+        known = self._bearer.recollection.recall(carried[0][1], now)
+        if known is not None:
+            return known
+        identity = self._ask(scope, now)
+        if isinstance(identity, Identity):
+            return self._bearer.recollection.remember(carried[0][1], identity)
+        return identity
+
+    def _ask(self, scope: Scope, now: float) -> Identity | Awaitable[Identity]:
         principal: Principal | None = None
         bad: AuthError | None = None
         for place, reader in enumerate(self._readers):
@@ -117,6 +129,8 @@ class Credentials:
 class BearerReader:
     """Access tokens of ours in `Authorization: Bearer`."""
 
+    headers = frozenset({AUTHORIZATION})
+
     def __init__(
         self,
         tokens: AccessTokens,
@@ -129,6 +143,7 @@ class BearerReader:
         self._verified = verified
         self._revocations = revocations
         self._reload_keys = reload_keys
+        self.recollection = Recollection(verified, revocations)
 
     def read(self, scope: Scope, now: float) -> Reading:
         """See Reader.read."""
@@ -174,6 +189,7 @@ class KeyReader:
         """`resolve` turns the text of a key into an answer."""
         self._extractors = tuple(extractors)
         self._resolve = resolve
+        self.headers = watched_headers(self._extractors)
 
     def read(self, scope: Scope, now: float) -> Reading:
         """See Reader.read."""
@@ -222,7 +238,7 @@ def bearer(scope: Scope) -> bytes | None:
 def from_header(name: str) -> Extractor:
     """Find the key in a header of this name."""
     wanted = name.lower().encode("latin-1")
-    return lambda scope: header(scope, wanted)
+    return _InHeader(frozenset({wanted}), lambda scope: header(scope, wanted))
 
 
 def from_authorization(scheme: str = "bearer") -> Extractor:
@@ -236,7 +252,18 @@ def from_authorization(scheme: str = "bearer") -> Extractor:
         text = value[len(start) :].strip()
         return None if text.count(b".") == 2 else text  # noqa: PLR2004 - a JWT is not a key
 
-    return extract
+    return _InHeader(frozenset({AUTHORIZATION}), extract)
+
+
+@dataclass(frozen=True, slots=True)
+class _InHeader:
+    """An extractor that looks at these headers and nowhere else."""
+
+    headers: frozenset[bytes]
+    extract: Extractor
+
+    def __call__(self, scope: Scope) -> bytes | None:
+        return self.extract(scope)
 
 
 def from_query(parameter: str) -> Extractor:

@@ -27,6 +27,7 @@ __all__ = ["Gate", "Judge", "Verdict"]
 Verdict = AuthError | None
 """None lets the request through."""
 
+_JUDGED = frozenset({"http", "websocket"})
 _CLOSE_CODES = {401: 4401, 403: 4403, 503: 4503}
 
 _log = logging.getLogger("rimlock.gate")
@@ -102,23 +103,36 @@ class Gate:
         """The host's routes, as the gate sees them."""
         return self._table
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection."""
-        if self._off or scope["type"] not in {"http", "websocket"}:
-            return await self._inner(scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Serve one connection. What need not wait is done here: one coroutine less for every request of the host."""
+        if self._off or scope["type"] not in _JUDGED:
+            return self._inner(scope, receive, send)
         if self._own is not None and (own_scope := self._own.claim(scope)) is not None:
-            return await self._own.app(own_scope, receive, send)
+            return self._own.app(own_scope, receive, send)
         try:
             verdict = self._judge(scope, self._table.resolve(scope))
-            if verdict is not None and not isinstance(verdict, AuthError):
-                verdict = _sound(await verdict)
         except AuthError as refused:
             verdict = refused
         except Exception as failure:  # noqa: BLE001 - whatever failed, the request is not let through
             verdict = _failed(failure)
         if verdict is None:
+            return self._inner(scope, receive, send)
+        return self._settle(verdict, scope, receive, send)
+
+    async def _settle(
+        self, verdict: AuthError | Awaitable[Verdict], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Wait for the verdict where that is needed, and act on it."""
+        settled: Verdict
+        try:
+            settled = verdict if isinstance(verdict, AuthError) else _sound(await verdict)
+        except AuthError as refused:
+            settled = refused
+        except Exception as failure:  # noqa: BLE001 - whatever failed, the request is not let through
+            settled = _failed(failure)
+        if settled is None:
             return await self._inner(scope, receive, send)
-        return await self._refuse(verdict, scope, receive, send)
+        return await self._refuse(settled, scope, receive, send)
 
     async def _refuse(self, verdict: AuthError, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

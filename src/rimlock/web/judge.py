@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from rimlock.core.access import RuleBook, Ruling, Stage, decide
 from rimlock.core.errors import AuthError, Unavailable
 from rimlock.web.credentials import Credentials, Identity, Scope
+from rimlock.web.recall import Recalled
 
 if TYPE_CHECKING:
     from rimlock.core.principal import Principal
@@ -76,19 +77,27 @@ class GateJudge:
         scope[DOOR] = self.door
         if not self.prepared:
             return self._prepare_and_judge(scope, target)
-        if monotonic() >= self._look_at:
-            self._look_at = monotonic() + LOOK_SECONDS
-            self._look()
         rules = self.rules
         ruling = rules.fallback if target is None else rules.ruling(target.method, target.path)
         if ruling.stage is Stage.OPEN:
-            return None
+            return self(scope, target) if self._changed(rules) else None
         identity = self._credentials.identify(scope)
         if rules is not self.rules:
             return self(scope, target)
+        if type(identity) is Recalled and (passage := identity.passages.get(id(ruling))) is not None:
+            scope[PASSAGE] = passage
+            return None
         if isinstance(identity, Identity):
             return self._judge(scope, target, ruling, identity)
         return self._judge_later(scope, target, ruling, identity)
+
+    def _changed(self, rules: RuleBook) -> bool:
+        """Look, now and then, whether the rules were changed: a route that asks for nothing looks at nothing else."""
+        if monotonic() < self._look_at:
+            return False
+        self._look_at = monotonic() + LOOK_SECONDS
+        self._look()
+        return rules is not self.rules
 
     async def ready(self) -> None:
         """Start what is not started, where the host runs no lifespan: its tests often do not. Raises Unavailable."""
@@ -114,8 +123,10 @@ class GateJudge:
 
     def _judge(self, scope: Scope, target: Target | None, ruling: Ruling, identity: Identity) -> Verdict:
         decision = decide(ruling.stage, ruling.requirement, identity.principal, identity.bad, self._clock())
-        scope[PASSAGE] = Passage(ruling, decision.principal, decision.error)
+        scope[PASSAGE] = passage = Passage(ruling, decision.principal, decision.error)
         if decision.error is None:
+            if type(identity) is Recalled and ruling.requirement.fresh is None:
+                identity.keep(ruling, passage)
             return None
         if decision.refused:
             return decision.error
