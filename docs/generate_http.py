@@ -22,6 +22,7 @@ from tables import table
 from rimlock import Rimlock, Settings
 from rimlock.core.access import ANYONE_KNOWN, Requirement
 from rimlock.feature import Context
+from rimlock.web.token_endpoint import token_routes
 
 SAMPLE_SECRET = "hG7fQ2mZpX9vLkR4tYwB8nJcD3sA6eUq5oTi1"
 
@@ -64,14 +65,15 @@ def _own_routes() -> tuple[dict[str, Any], dict[tuple[str, str], Run]]:
     app = FastAPI()
     auth.install(app)
     prefix = auth.settings.prefix
+    routers = [token_routes(auth.features, auth.context), *(one.routes(auth.context) for one in auth.features)]
     endpoints = {
         (method, prefix + route.path): Run([route.endpoint], [*_requirements(route.dependant)])
-        for feature in auth.features
-        for route in (feature.routes(auth.context) or APIRouter()).routes
+        for router in routers
+        for route in (router or APIRouter()).routes
         for method in getattr(route, "methods", ())
     }
     grants = [handler for feature in auth.features for handler in feature.grants(auth.context).values()]
-    endpoints["POST", f"{prefix}/token"] = Run(grants, [])
+    endpoints["POST", f"{prefix}/token"].functions.extend(grants)
     return app.openapi(), endpoints
 
 
@@ -152,12 +154,14 @@ def _schema(schema: dict[str, Any], document: dict[str, Any]) -> str:
 def _codes(one: Route, run: Run, errors: dict[str, Any]) -> list[str]:
     """Return the codes a route may refuse with: by its credential, by its form, and by what its code says it raises."""
     found = {"invalid_request"} if one.fields() else set()
+    if "requestBody" in one.operation:
+        found.add("unsupported_media_type")
     if any(one.operation.get("security", [])):
         found |= {"credential_missing", "credential_invalid", "credential_expired"}
     for function in run.functions:
         found |= {errors[name].code for name in _raised(function, set(), errors)}
     found |= _demanded(run.requirements)
-    return sorted(found - {"auth_error", "unavailable", "internal_error"})
+    return sorted(found - EVERYWHERE)
 
 
 def _demanded(requirements: list[Requirement]) -> set[str]:
@@ -222,11 +226,13 @@ def _classes() -> dict[str, type]:
 UNTRUE = "422"
 """FastAPI writes this answer into every document; ours is a problem, with the code `invalid_request`."""
 
+EVERYWHERE = {"auth_error", "body_too_large", "internal_error", "unavailable"}
+
 HEAD = """# HTTP API
 
 What stands under the prefix, `/auth` unless set. The application's own OpenAPI document (`/openapi.json`) shows it too,
 beside its own routes. Bodies are JSON objects, at most 64 kB, without any field that is not listed. Times are ISO 8601
 in UTC. Lists are paged: `?after=<next>&limit=<1..100>` answers `{"items": [...], "next": "…"}`; `next` is null at the
-end. Every route may also answer [`unavailable`](../errors/unavailable.md) or
-[`internal_error`](../errors/internal_error.md).
+end. Every route may also answer [`body_too_large`](../errors/body_too_large.md),
+[`unavailable`](../errors/unavailable.md) or [`internal_error`](../errors/internal_error.md).
 """
