@@ -71,9 +71,12 @@ def installation(app: str | None, config: Path | None) -> Rimlock:
 
 
 def environment(config: Path | None) -> dict[str, str]:
-    """Return the variables of the process, with the rule file that was named."""
+    """Return the variables of the process, with the rule file that was named.
+
+    A command is over before there is anything to be told, so it holds no connection for LISTEN.
+    """
     named = {} if config is None else {"RIMLOCK_CONFIG": str(config)}
-    return {**os.environ, **named}
+    return {**os.environ, "RIMLOCK_LISTEN": "0", **named}
 
 
 def settings_without_secret(config: Path | None) -> Settings:
