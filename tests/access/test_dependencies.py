@@ -108,7 +108,11 @@ def test_a_service_key_is_a_principal_and_no_user(sqlite_url):
     with TestClient(app) as client:
         assert ask(client, "/principal", {"X-API-Key": KEY})[:2] == (200, "key:k1")
         assert ask(client, "/perhaps/user", {"X-API-Key": KEY})[:2] == (200, None)
-        assert ask(client, "/user", {"X-API-Key": KEY})[0] == 401
+        assert ask(client, "/user", {"X-API-Key": KEY}) == (
+            401,
+            {"detail": "This route needs a user, not a service key."},
+            'Bearer realm="rimlock"',
+        )
 
 
 ROLES = {

@@ -14,6 +14,7 @@ from access.host import (
     ask,
     bearer,
     end_session,
+    eventually,
     every_kind_of_route,
     fitted,
     foreign,
@@ -195,6 +196,28 @@ def test_a_stage_turned_while_running_is_in_force_at_the_next_request(tmp_path, 
             client.portal.call(auth.database.write, turn)
             assert client.get("/sync").status_code == status
             assert client.get("/async").status_code == 200
+
+
+@pytest.mark.req("N8")
+def test_a_stage_turned_by_another_instance_is_heard_of(tmp_path, sqlite_url):
+    """A required route goes by the newest rules at the very next request; an open one soon hears of being closed."""
+    from rimlock.core import rollout
+
+    here, there = every_kind_of_route(tmp_path), every_kind_of_route(tmp_path)
+    first = fitted(here, sqlite_url, default_stage=Stage.REQUIRED)
+    fitted(there, sqlite_url, default_stage=Stage.REQUIRED)
+
+    def turn(client, stage):
+        work = lambda tx: rollout.set_stage(tx, "GET /sync", stage, actor="test", now=1)
+        client.portal.call(first.database.write, work)
+
+    with TestClient(here) as one, TestClient(there) as two:
+        for _ in range(3):
+            assert two.get("/sync").status_code == 401
+            turn(one, Stage.OPEN)
+            assert two.get("/sync").status_code == 200
+            turn(one, Stage.REQUIRED)
+            assert eventually(lambda: two.get("/sync").status_code, 401, 1.0) == 401
 
 
 def test_a_refusal_takes_the_form_the_host_gives_its_own_errors(sqlite_url):
