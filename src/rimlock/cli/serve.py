@@ -7,7 +7,7 @@ Source: https://www.uvicorn.org/deployment/; OWASP ASVS 5.0 V6.4.1.
 
 from __future__ import annotations
 
-import sys
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,7 +39,7 @@ def serve(
     from rimlock.server import STANDALONE, run
 
     if config is not None:
-        _inherit(config)
+        os.environ["RIMLOCK_CONFIG"] = str(config.absolute())  # the workers read it there
     link = on_installation(_ready, app=app_name, config=config)
     if link is not None:
         print(f"Nobody administers this yet. Within 24 hours, once: {link}", flush=True)
@@ -64,11 +64,3 @@ async def _ready(auth: Rimlock) -> str | None:
     secret = await first_admin_link(auth.context)
     where = f"{auth.settings.issuer.rstrip('/')}{auth.settings.prefix}{FIRST_ADMIN_PAGE}"
     return None if secret is None else f"{where}?token={secret}"
-
-
-def _inherit(config: Path) -> None:
-    """Let the workers find the rule file."""
-    import os
-
-    os.environ["RIMLOCK_CONFIG"] = str(config.absolute())
-    sys.stdout.flush()
