@@ -8,7 +8,6 @@ Source: https://www.uvicorn.org/deployment/; OWASP ASVS 5.0 V6.4.1.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
