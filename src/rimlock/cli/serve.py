@@ -24,9 +24,7 @@ FIRST_ADMIN_PAGE = "/first-admin"
 
 @app.command()
 def serve(
-    app_name: Annotated[
-        str | None, typer.Argument(metavar="[APP]", help="module:name; without it, the server.")
-    ] = None,
+    app_name: Annotated[str | None, typer.Argument(metavar="APP", help="module:name; without it, the server.")] = None,
     host: Annotated[str, typer.Option()] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
     workers: Annotated[int, typer.Option(min=1, max=64, help="How many processes.")] = 1,
