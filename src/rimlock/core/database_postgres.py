@@ -45,7 +45,7 @@ class PostgresDatabase(Database):
         self._publish = publish
         self._home: asyncio.AbstractEventLoop | None = None
         self._engine: AsyncEngine | None = None
-        self._pool: asyncpg.Pool[Any] | None = None
+        self._pool: asyncpg.Pool | None = None
         self._keeper: asyncio.Task[None] | None = None
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
@@ -78,7 +78,7 @@ class PostgresDatabase(Database):
                 row = await self._pool.fetchrow(statement.numbered, *values)
         return None if row is None else tuple(row)
 
-    async def connect(self) -> asyncpg.Connection[Any]:
+    async def connect(self) -> asyncpg.Connection:
         """Return a connection of the driver's own, for the follower. The caller closes it."""
         with _refusing():
             return await asyncpg.connect(self._dsn, timeout=5)
@@ -106,7 +106,7 @@ class PostgresDatabase(Database):
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
 
-    async def _keep(self, pool: asyncpg.Pool[Any]) -> None:
+    async def _keep(self, pool: asyncpg.Pool) -> None:
         """Give the connections back when the loop ends, whoever ends it: they are worth nothing to another one."""
         try:
             await asyncio.get_running_loop().create_future()
@@ -136,7 +136,7 @@ class PostgresDatabase(Database):
 _SETTINGS = {"statement_timeout": str(STATEMENT_TIMEOUT_MS), "application_name": "rimlock"}
 
 
-async def _closed(pool: asyncpg.Pool[Any]) -> None:
+async def _closed(pool: asyncpg.Pool) -> None:
     """Close the pool politely, then not: a server that is gone must not hold up the end of a process."""
     try:
         async with asyncio.timeout(2):
