@@ -63,6 +63,7 @@ class AccessTokens(Protocol):
 
     def sign(self, grant: Grant, now: float) -> tuple[str, int]:
         """Return the token and its lifetime in seconds."""
+        ...
 
     def read(self, token: bytes, now: float) -> Principal:
         """Return whom the token speaks for. Raises CredentialInvalid, CredentialExpired, KeyUnknown.
@@ -70,9 +71,11 @@ class AccessTokens(Protocol):
         The principal has the session of the grant as its `credential_id`, its user as `subject` and `user_id`, and
         its epoch: by these a token is revoked. What it said is remembered until `expires_at`.
         """
+        ...
 
     def recognises(self, token: bytes) -> bool:
         """Say whether a text, good or not, claims to be such a token; any other is left to other readers."""
+        ...
 
 
 class JwtAccessTokens:
