@@ -67,21 +67,27 @@ class Users(Protocol):
 
     def get(self, tx: Transaction, user_id: str) -> User | None:
         """Return the user with this id."""
+        ...
 
     def find(self, tx: Transaction, login: str) -> User | None:
         """Return the user who signs in as `login`: an email address or a username, in any spelling of it."""
+        ...
 
     def create(self, tx: Transaction, new: NewUser, now: int) -> User:
         """Add a user. Raises RegistrationConflict, InvalidRequest."""
+        ...
 
     def change(self, tx: Transaction, user_id: str, changes: Mapping[str, Any], now: int) -> User | None:
         """Change some of EDITABLE, or `email`. Raises RegistrationConflict, InvalidRequest."""
+        ...
 
     def delete(self, tx: Transaction, user_id: str) -> bool:
         """Remove the user; False when there was none."""
+        ...
 
     def page(self, tx: Transaction, *, after: str | None, limit: int, search: str | None = None) -> list[User]:
         """Return up to `limit` users in order of id, those after `after`, matching `search`."""
+        ...
 
 
 class OwnUsers:
