@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from rimlock.core.errors import ConfigurationError, CredentialMissing, FreshLoginRequired, PermissionMissing
@@ -226,18 +226,9 @@ def allows(granted: frozenset[str], wanted: str) -> bool:
     return wanted in granted or "*" in granted or f"{wanted.rpartition(':')[0]}:*" in granted
 
 
+@lru_cache(maxsize=2048)
 def parse_pattern(pattern: str) -> tuple[str, re.Pattern[str], str]:
     """Return the method, the expression for the path and its template. Raises ConfigurationError."""
-    known = _PATTERNS.get(pattern)
-    if known is None:
-        known = _PATTERNS[pattern] = _parse(pattern)
-    return known
-
-
-_PATTERNS: dict[str, tuple[str, re.Pattern[str], str]] = {}
-
-
-def _parse(pattern: str) -> tuple[str, re.Pattern[str], str]:
     method, _, template = pattern.strip().rpartition(" ")
     method = method.strip().upper() or "*"
     if method not in METHODS or not template.startswith("/"):
