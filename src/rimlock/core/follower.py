@@ -157,8 +157,17 @@ class SQLiteFollower(Follower):
 
     def _read(self, connection: sqlite3.Connection) -> None:
         """Read on from the last line. The driver is used directly: a million lines have to be in within a second."""
+        if not self.revocations.position and not self.revocations.on_change.get("session"):
+            self._read_first(connection)
         rows = connection.execute(_SQLITE_AFTER, (self.revocations.position,))
         self.revocations.apply(Entry(*row) for row in rows)
+
+    def _read_first(self, connection: sqlite3.Connection) -> None:
+        """Take in the ended sessions in bulk, then the other lines, all up to the last there is at the moment."""
+        (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM auth_journal").fetchone()
+        self.revocations.apply_ended(connection.execute(_SQLITE_ENDED, (last,)))
+        self.revocations.apply(Entry(*row) for row in connection.execute(_SQLITE_OTHERS, (last,)))
+        self.revocations.position = last
 
 
 class PollingFollower(Follower):
@@ -310,3 +319,9 @@ def _in_a_loop() -> bool:
 
 
 _SQLITE_AFTER = "SELECT id, kind, subject, value, expires_at FROM auth_journal WHERE id > ? ORDER BY id"
+_SQLITE_ENDED = """
+SELECT subject, expires_at / 60 * 60 + 60 FROM auth_journal WHERE kind = 'session' AND id <= ? ORDER BY id
+"""
+_SQLITE_OTHERS = """
+SELECT id, kind, subject, value, expires_at FROM auth_journal WHERE kind <> 'session' AND id <= ? ORDER BY id
+"""

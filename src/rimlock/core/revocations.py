@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import bindparam, delete, insert, select
@@ -112,6 +114,13 @@ class Revocations:
             self._take(entry)
             self.position = max(self.position, entry.id)
 
+    def apply_ended(self, lines: Iterable[tuple[str, int]]) -> None:
+        """Take in many ended sessions at once, in order: their ids, and the minute at which each may be forgotten."""
+        for minute, group in groupby(lines, key=itemgetter(1)):
+            ended = [int(subject, 16) for subject, _ in group]
+            self.sessions.update(ended)
+            self._bucket(minute).extend(ended)
+
     def refuses(self, session: int, user_id: str, epoch: int) -> bool:
         """Say whether a token of this session, user and epoch was revoked."""
         return session in self.sessions or self.epochs.get(user_id, 0) > epoch
@@ -139,10 +148,12 @@ class Revocations:
         if session in self.sessions:
             return
         self.sessions.add(session)
-        minute = expires_at // 60 * 60 + 60
+        self._bucket(expires_at // 60 * 60 + 60).append(session)
+
+    def _bucket(self, minute: int) -> list[int]:
         if not self._expiring or self._expiring[-1][0] < minute:
             self._expiring.append((minute, []))
-        self._expiring[-1][1].append(session)
+        return self._expiring[-1][1]
 
 
 _AFTER = select(table).where(table.c.id > bindparam("last")).order_by(table.c.id)
