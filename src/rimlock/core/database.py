@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Executable, RowMapping
+    from sqlalchemy import Connection, Executable, RowMapping, Table
 
     from rimlock.core.events import Event
 
@@ -78,6 +78,16 @@ class Transaction:
         """Run a statement that changes rows and return how many it changed."""
         self.statements += 1
         return self.connection.execute(statement, parameters).rowcount
+
+    def upsert(self, table: Table) -> Any:
+        """Return an insertion that may be told what to do on a conflict: each dialect has its own, slow to import."""
+        if self.dialect == "postgresql":
+            from sqlalchemy.dialects import postgresql
+
+            return postgresql.insert(table)
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)
 
     def emit(self, event: Event) -> None:
         """Tell observers of `event` once this transaction is committed, never if it is not."""

@@ -11,7 +11,6 @@ from math import log2
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, func, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from rimlock.core.events import Event
 from rimlock.core.ids import new_id
@@ -152,8 +151,10 @@ def admit(tx: Transaction, new: NewKey, *, digest: str, shown: str, now: int) ->
     from the same source. However many processes do this at once, one row is made.
     """
     made = _made(new, shown, now)
-    insertion = (postgresql if tx.dialect == "postgresql" else sqlite).insert(table)
-    if tx.change(insertion.on_conflict_do_nothing(index_elements=["digest"]), {**_row(made), "digest": digest}) == 1:
+    if (
+        tx.change(tx.upsert(table).on_conflict_do_nothing(index_elements=["digest"]), {**_row(made), "digest": digest})
+        == 1
+    ):
         announce(tx, "key", made.id, now=now)
         tx.emit(ApiKeyImported(at=now, key_id=made.id, key_name=made.name, user_id=made.user_id, source=made.source))
         return made, True

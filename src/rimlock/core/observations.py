@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import case, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from rimlock.core.principal import ANONYMOUS_KIND
 from rimlock.core.schema import observation as table
@@ -84,7 +83,7 @@ class Observations:
 
 def write(tx: Transaction, drained: list[Observation]) -> None:
     """Add the counts to the table, one statement for all of them."""
-    insert = postgresql.insert(table) if tx.dialect == "postgresql" else sqlite.insert(table)
+    insert = tx.upsert(table)
     new = insert.excluded
     statement = insert.on_conflict_do_update(
         index_elements=list(table.primary_key.columns),

@@ -11,7 +11,6 @@ from hmac import compare_digest, digest
 from typing import ClassVar
 
 from rimlock.crypto.jose.keys import Algorithm, SigningKey, VerifyingKey
-from rimlock.crypto.jose.published import looks_like_key
 from rimlock.crypto.jose.refusals import KeyRefused, Reason, TokenRefused
 from rimlock.crypto.secret import check_secret
 
@@ -32,6 +31,8 @@ class HS256Verifier(VerifyingKey):
 
     def __post_init__(self) -> None:
         VerifyingKey.__post_init__(self)
+        from rimlock.crypto.jose.published import looks_like_key  # it reads certificates, which is slow to import
+
         if looks_like_key(self.secret):
             raise KeyRefused("this is a key of another algorithm, not a shared secret")
         check_secret(self.secret)
