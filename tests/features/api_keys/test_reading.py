@@ -89,7 +89,7 @@ def test_a_key_of_the_hosts_own_hides_none_of_ours(sqlite_url):
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        (new_api_key(), "invalid_token"),
+        pytest.param(new_api_key(), "invalid_token", id="issued by somebody else"),
         ("rl_" + "a" * 43 + "_aaaaaa", None),
         ("something else", None),
         ("x" * 512, None),
