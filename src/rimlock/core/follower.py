@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from rimlock.core.database_sqlite import SQLiteDatabase
 from rimlock.core.errors import Unavailable
 from rimlock.core.revocations import CHANNEL, Entry, entries_after
-from rimlock.core.wal_index import WalIndex, watch
+from rimlock.core.wal_index import HEAD, WalIndex, watch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -112,7 +112,7 @@ class SQLiteFollower(Follower):
 
     def current(self) -> bool:
         """See Follower.current. The head of the index is read before the journal: what is committed meanwhile shows."""
-        head = None if self._index is None else self._index.head()
+        head = None if self._index is None else self._index.map[:HEAD]
         if head is not None and head == self._head:
             return True
         connection = self._connection

@@ -16,9 +16,9 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["WalIndex", "watch"]
+__all__ = ["HEAD", "WalIndex", "watch"]
 
-_HEAD = 96
+HEAD = 96
 """Two copies of 48 bytes each."""
 
 _VERSION = (3_007_000).to_bytes(4, sys.byteorder)
@@ -31,16 +31,16 @@ _kept: list[WalIndex] = []
 class WalIndex:
     """The head of one shared index, mapped for reading."""
 
-    __slots__ = ("_file", "_map")
+    __slots__ = ("_file", "map")
 
     def __init__(self, file: int) -> None:
         """`file`: a descriptor of the `-shm` file. Raises OSError, ValueError."""
         self._file = file
-        self._map = mmap.mmap(file, _HEAD, access=mmap.ACCESS_READ)
+        self.map = mmap.mmap(file, HEAD, access=mmap.ACCESS_READ)
 
     def head(self) -> bytes:
         """Return the bytes that differ after every commit."""
-        return self._map[:_HEAD]
+        return self.map[:HEAD]
 
     @property
     def sound(self) -> bool:
@@ -56,7 +56,7 @@ class WalIndex:
     def _close_if_removed(self) -> bool:
         if os.fstat(self._file).st_nlink:
             return False
-        self._map.close()
+        self.map.close()
         os.close(self._file)
         return True
 

@@ -79,9 +79,12 @@ class _RequiredUser(_Required):
     """Yields the user behind the principal, or refuses."""
 
     async def __call__(self, connection: HTTPConnection) -> User:  # type: ignore[override]
-        principal = await super().__call__(connection)
+        scope = connection.scope
         try:
-            return await door_of(connection.scope).user(principal)
+            door = door_of(scope)
+            found = door.principal(scope, self.requirement)
+            principal = found if isinstance(found, Principal) else await found
+            return door.remembered(principal.user_id) or await door.user(principal)
         except AuthError as error:
             raise Refusal(error) from None
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, cast
 
-from rimlock.core.access import Requirement, Stage, decide
+from rimlock.core.access import ANYONE_KNOWN, Requirement, Stage, decide
 from rimlock.core.errors import ConfigurationError, CredentialInvalid, CredentialMissing
 from rimlock.core.principal import Principal
 from rimlock.web.credentials import Credentials, Identity, Scope
 from rimlock.web.judge import DOOR, PASSAGE, Passage
+from rimlock.web.recall import Recalled
 
 if TYPE_CHECKING:
     from rimlock.core.database import Database
@@ -54,8 +55,12 @@ class Door:
         """Return who the request acts as. Raises the AuthError that says what is missing."""
         passage: Passage | None = scope.get(PASSAGE)
         if passage is not None:
+            if requirement is ANYONE_KNOWN and passage.error is None and passage.principal is not None:
+                return passage.principal
             return self._admit(Identity(passage.principal, None if passage.principal else passage.error), requirement)
         identity = self._credentials.identify(scope)
+        if type(identity) is Recalled and requirement is ANYONE_KNOWN:
+            return identity.principal
         if isinstance(identity, Identity):
             return self._admit(identity, requirement)
         return self._admit_later(identity, requirement)
@@ -70,13 +75,14 @@ class Door:
 
     async def user(self, principal: Principal) -> User:
         """Return the user behind the principal. Raises CredentialInvalid when there is none (a service key)."""
-        user_id = principal.user_id
-        if user_id is None:
+        if principal.user_id is None:
             raise CredentialMissing("This route needs a user, not a service key.")
-        known = self._rows.get(user_id)
-        if known is not None and known[1] > self._clock():
-            return known[0]
-        return await self._load(user_id)
+        return self.remembered(principal.user_id) or await self._load(principal.user_id)
+
+    def remembered(self, user_id: str | None) -> User | None:
+        """Return the user if the row was read a moment ago, and nothing was said about it since."""
+        known = self._rows.get(user_id) if user_id is not None else None
+        return known[0] if known is not None and known[1] > self._clock() else None
 
     async def _load(self, user_id: str) -> User:
         drops = self._drops

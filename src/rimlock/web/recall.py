@@ -74,13 +74,13 @@ class Recollection:
             return None
         principal = known.principal
         if (
-            known.ends <= now
-            or known.edition != self._verified.edition
-            or self._revocations.refuses(known.session, principal.subject, principal.epoch)
+            known.ends > now
+            and known.edition == self._verified.edition
+            and not self._revocations.refuses(known.session, principal.subject, principal.epoch)
         ):
-            self._by_text.pop(text, None)
-            return None
-        return known
+            return known
+        self._by_text.pop(text, None)
+        return None
 
     def remember(self, text: bytes, identity: Identity) -> Identity:
         """Keep the identity if it is one of an access token and nothing else; return it either way."""
