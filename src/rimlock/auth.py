@@ -33,7 +33,7 @@ from rimlock.settings import Settings, from_environment
 from rimlock.web.door import Door
 from rimlock.web.gate import Gate
 from rimlock.web.judge import GateJudge
-from rimlock.web.mounting import adopt, mounted, own_application, secured
+from rimlock.web.mounting import adopt, mounted, own_application, refuse_wildcard, secured
 from rimlock.web.token_endpoint import token_routes
 
 if TYPE_CHECKING:
@@ -303,6 +303,7 @@ class Rimlock:
 
         @asynccontextmanager
         async def lifespan(host: Any) -> AsyncIterator[Any]:
+            refuse_wildcard(app)  # again: middleware can be added after install
             await self.start()
             upkeep = asyncio.create_task(self._keep_up())
             try:

@@ -221,6 +221,16 @@ def test_a_host_with_exact_origins_keeps_its_answers(sqlite_url):
             assert (answer.status_code, answer.headers.get("access-control-allow-origin")) == (401, expected)
 
 
+@pytest.mark.req("L4")
+def test_a_wildcard_that_comes_after_install_is_refused_at_start(sqlite_url):
+    """Middleware that the host adds after install is looked at when the application starts."""
+    app = FastAPI()
+    Rimlock(Settings(secrets=[SECRET], database=sqlite_url), features=[]).install(app)
+    app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_credentials=True)
+    with pytest.raises(ConfigurationError, match="lets every site act"), TestClient(app):
+        pass
+
+
 def test_wildcard_without_credentials_is_the_hosts_own_affair():
     """A public interface may be read from anywhere, and preflights of others go on."""
     app = FastAPI()

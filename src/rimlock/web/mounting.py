@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rimlock.web.judge import GateJudge
     from rimlock.web.routing import Target
 
-__all__ = ["adopt", "mounted", "own_application", "own_router", "secured"]
+__all__ = ["adopt", "mounted", "own_application", "own_router", "refuse_wildcard", "secured"]
 
 ALWAYS_ANSWERED = ("/health", "/health/live")
 """Paths of ours that answer when nothing can be started: to say so is what they are for."""
@@ -63,7 +63,7 @@ def own_application(routers: Iterable[APIRouter]) -> FastAPI:
 
 def mounted(app: Any, judge: GateJudge, own: FastAPI, settings: Settings) -> Gate:
     """Put the gate and our routes onto `app`. Raises ConfigurationError where that would not be safe."""
-    _refuse_wildcard(app)
+    refuse_wildcard(app)
     own.add_middleware(_Prepared, judge=judge)
     return Gate.install(app, judge, own=own, own_prefix=settings.prefix)
 
@@ -144,7 +144,7 @@ class _Prepared:
         await self._app(scope, receive, send)
 
 
-def _refuse_wildcard(app: Any) -> None:
+def refuse_wildcard(app: Any) -> None:
     """A wildcard with credentials makes Starlette answer every origin as if it were trusted."""
     for middleware in getattr(app, "user_middleware", ()):
         options = getattr(middleware, "kwargs", {})
