@@ -73,7 +73,6 @@ def skipped(name: str, unit: str, goal: float, why: str, *, at_least: bool = Fal
     return Row(name=name, value=None, unit=unit, goal=goal, at_least=at_least, note=why)
 
 
-
 def interleaved(variants: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
     """Run every variant once in each round, in random order; return what each answered, round by round."""
     found: dict[str, list[float]] = {name: [] for name in variants}

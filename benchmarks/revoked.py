@@ -17,11 +17,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from installation import built, seed  # noqa: E402 - the path is set above
-from measuring import per_call  # noqa: E402
-from rimlock.core.follower import SQLiteFollower  # noqa: E402
-from rimlock.core.revocations import Revocations  # noqa: E402
-from serving import memory  # noqa: E402
+from installation import built, seed
+from measuring import per_call
+from serving import memory
+
+from rimlock.core.follower import SQLiteFollower
+from rimlock.core.revocations import Revocations
 
 
 async def fill(url: str, count: int) -> None:
@@ -30,7 +31,9 @@ async def fill(url: str, count: int) -> None:
     await auth.stop()
     connection = sqlite3.connect(auth.database.path)  # type: ignore[attr-defined]
     now = int(time.time())
-    lines = (("session", f"{random.getrandbits(128):032x}", 0, now + 60 + place * 90_000 // count) for place in range(count))
+    lines = (
+        ("session", f"{random.getrandbits(128):032x}", 0, now + 60 + place * 90_000 // count) for place in range(count)
+    )
     with connection:
         connection.executemany("INSERT INTO auth_journal (kind, subject, value, expires_at) VALUES (?, ?, ?, ?)", lines)
     connection.close()

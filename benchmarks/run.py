@@ -19,9 +19,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from load import tool  # noqa: E402 - the path is set above
-from measuring import Row  # noqa: E402
-from workspace import ROOT, Workspace, workspace  # noqa: E402
+from load import tool
+from measuring import Row
+from workspace import ROOT, Workspace, workspace
 
 PARTS = ("gate", "mounting", "tokens", "storm", "refresh", "revocation", "million", "scale", "imports")
 

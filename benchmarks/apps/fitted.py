@@ -7,9 +7,10 @@ import os
 from datetime import timedelta
 from typing import Any
 
-from apps.host import routes
 from fastapi import FastAPI
 from installation import built
+
+from apps.host import routes
 from rimlock import CurrentPrincipal, CurrentUser, Rimlock
 
 __all__ = ["fitted", "installed"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from apps.host import routes
 from sqlalchemy import create_engine, text
+
+from apps.host import routes
 
 app = routes()
 engine = create_engine("sqlite://")

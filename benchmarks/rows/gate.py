@@ -18,6 +18,7 @@ from workspace import Workspace
 __all__ = ["rows"]
 
 TOKENS = 500
+MEASURED = ("/gated", "/principal", "/user", "/ask/principal", "/ask/user")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def _ours(space: Workspace, servers: ExitStack) -> tuple[dict[str, Variant], str
     plain = servers.enter_context(uvicorn("plain", "apps.plain:app", given))
     fitted = servers.enter_context(uvicorn("fitted", "apps.fitted:app", given))
     variants = {
-        "open": Variant(plain, "/open", bearer),
+        **{f"plain {path}": Variant(plain, path, bearer) for path in MEASURED},
         "gated": Variant(fitted, "/gated", bearer),
         "principal": Variant(fitted, "/principal", bearer),
         "user": Variant(fitted, "/user", bearer),
@@ -102,7 +103,7 @@ def _peers(space: Workspace, servers: ExitStack) -> dict[str, Variant]:
 def _measured(variants: dict[str, Variant], space: Workspace) -> dict[str, list[Load]]:
     for one in variants.values():
         get(one.server, one.path, one.headers, seconds=1)
-    seconds = 1 if space.quick else 2
+    seconds = 1
 
     def measure(one: Variant) -> Load:
         found = get(one.server, one.path, one.headers, seconds=seconds)
@@ -110,13 +111,12 @@ def _measured(variants: dict[str, Variant], space: Workspace) -> dict[str, list[
             raise RuntimeError(f"{one.server.name} {one.path}: {found.bad} of {found.requests} answers were refusals")
         return found
 
-    return interleaved(
-        {name: lambda one=one: measure(one) for name, one in variants.items()}, space.rounds(11, 4)
-    )
+    return interleaved({name: lambda one=one: measure(one) for name, one in variants.items()}, space.rounds(7, 3))
 
 
 def _row(name: str, variant: str, goal: float, found: dict[str, list[Load]], peer: str) -> Row:
-    plain, ours = found["open"], found[variant]
+    base = {"asked principal": "/ask/principal", "asked user": "/ask/user", "api key": "/gated"}
+    plain, ours = found[f"plain {base.get(variant, '/' + variant)}"], found[variant]
     by_cpu = ratios([one.cpu for one in plain], [one.cpu for one in ours])
     by_rate = ratios([one.per_second for one in ours], [one.per_second for one in plain])
     added = spread([one.cpu - two.cpu for one, two in zip(ours, plain, strict=True)])

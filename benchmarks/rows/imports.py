@@ -34,7 +34,7 @@ def rows(space: Workspace) -> Iterator[Row]:
         python = installed(name)
         if python is not None:
             programs[f"{name} host"], programs[name] = (python, HOST), (python, program)
-    found = _cold(programs, space.rounds(15, 5))
+    found = _cold(programs, space.rounds(9, 5))
     yield Row(
         name="import time added to a FastAPI + SQLAlchemy host",
         value=spread(_differences(found["ours"], found["host"])),
@@ -80,7 +80,7 @@ def _memory(space: Workspace) -> Row:
     tokens = asyncio.run(_tokens(database))
     headers = space.headers([f"Authorization: Bearer {token}" for token in tokens])
     added = []
-    for _ in range(space.rounds(3, 1)):
+    for _ in range(space.rounds(2, 1)):
         sizes = {}
         for name, target, path in (("plain", "apps.worker:app", "/open"), ("fitted", "apps.fitted:app", "/user")):
             given = {**space.environment, "BENCH_DATABASE": database}

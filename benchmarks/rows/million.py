@@ -20,7 +20,7 @@ def rows(space: Workspace) -> Iterator[Row]:
     script = Path(__file__).parent.parent / "revoked.py"
     database = space.sqlite()
     subprocess.run([sys.executable, str(script), "fill", database, str(count)], check=True)
-    runs = [_asked(script, database, count) for _ in range(space.rounds(5, 3))]
+    runs = [_asked(script, database, count) for _ in range(space.rounds(3, 2))]
     scale = 1_000_000 / count
     yield Row(
         name=f"bytes for each of {count:,} revoked sessions",

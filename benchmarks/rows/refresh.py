@@ -70,11 +70,11 @@ async def _prepared(database: str) -> list[str]:
 
 
 def _measured(chains: dict[str, Chain], space: Workspace) -> dict[str, list[tuple[float, float]]]:
-    seconds = 1.5 if space.quick else 3.0
+    seconds = 1.5 if space.quick else 2.0
     for chain in chains.values():
         asyncio.run(_run(chain, 1.0))
     variants = {name: lambda chain=chain: asyncio.run(_run(chain, seconds)) for name, chain in chains.items()}
-    return interleaved(variants, space.rounds(9, 3))  # type: ignore[arg-type,return-value]
+    return interleaved(variants, space.rounds(5, 3))  # type: ignore[arg-type,return-value]
 
 
 async def _run(chain: Chain, seconds: float) -> tuple[float, float]:

@@ -10,9 +10,10 @@ from typing import Any
 import asyncpg
 from installation import built
 from measuring import Row, ratios, skipped, spread
-from rimlock.core import accounts, sessions
 from sqlalchemy import text
 from workspace import Workspace
+
+from rimlock.core import accounts, sessions
 
 __all__ = ["rows"]
 
@@ -27,7 +28,7 @@ def rows(space: Workspace) -> Iterator[Row]:
             yield skipped("many users on PostgreSQL", "×", 1.2, "no PostgreSQL")
             continue
         with space.database(kind) as few, space.database(kind) as many:
-            found = asyncio.run(_compared((few, many), sizes, space.rounds(15, 7)))
+            found = asyncio.run(_compared((few, many), sizes, space.rounds(9, 5)))
         for name, values in found.items():
             yield Row(
                 name=f"{sizes[0]:,} -> {sizes[1]:,} users, {kind}: {name}",

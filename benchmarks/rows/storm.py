@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from installation import PASSWORD, built, email, seed
 from load import Connection, request
 from measuring import Row, quantile, ratios, spread
-from rimlock.core.hashing import HashingPool
-from rimlock.crypto.passwords.hashes import PasswordHashes
 from serving import BOTH, Server, uvicorn
 from workspace import Workspace
+
+from rimlock.core.hashing import HashingPool
+from rimlock.crypto.passwords.hashes import PasswordHashes
 
 __all__ = ["rows"]
 
@@ -41,9 +42,9 @@ def rows(space: Workspace) -> Iterator[Row]:
     token = asyncio.run(_prepared(database))
     given = {**space.environment, "BENCH_DATABASE": database}
     storms, bare = [], []
-    for _ in range(space.rounds(5, 2)):
+    for _ in range(space.rounds(3, 2)):
         with uvicorn("storm", "apps.fitted:app", given, processors=BOTH) as server:
-            storms.append(asyncio.run(_storm(server, token, 4 if space.quick else 8)))
+            storms.append(asyncio.run(_storm(server, token, 4 if space.quick else 6)))
         bare.append(asyncio.run(_bare(2 if space.quick else 4)))
     calm = [quantile(storm.idle, 0.99) for storm in storms]
     stormy = [quantile(storm.stormy, 0.99) for storm in storms]
@@ -151,5 +152,3 @@ async def _bare(seconds: float) -> float:
     took = time.perf_counter() - began
     pool.close()
     return counted / took
-
-

@@ -10,10 +10,11 @@ from typing import Any
 
 from installation import built, seed
 from measuring import Row, interleaved, per_call, ratios, spread
+from workspace import Workspace
+
 from rimlock.core.tokens import TYPES
 from rimlock.crypto import jose
 from rimlock.crypto.encoding import decode
-from workspace import Workspace
 
 __all__ = ["rows"]
 
