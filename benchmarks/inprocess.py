@@ -1,4 +1,4 @@
-"""Drive the plain and the fitted application without sockets, and say what a request takes: `inprocess.py URL ROUNDS`."""
+"""Drive the plain and the fitted application without sockets; say what a request takes: `inprocess.py URL ROUNDS`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 """What a measurement is: values of interleaved rounds, their median and spread, and a goal to hold them against."""
 
+# ruff: noqa: RUF001 - signs of the table
+
 from __future__ import annotations
 
 import gc

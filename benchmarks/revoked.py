@@ -1,5 +1,7 @@
 """Fill a journal with ended sessions, or read it as a worker does: `revoked.py fill|measure URL COUNT`."""
 
+# ruff: noqa: SLF001 - parts are measured apart
+
 from __future__ import annotations
 
 import asyncio
@@ -64,7 +66,7 @@ async def measure(url: str, count: int) -> dict[str, float]:
 
 
 async def traced(database: Any, count: int) -> float:
-    """Return the bytes of each session as Python's allocator counts them; that slows the reading, so it is done apart."""
+    """Return the bytes of each session as Python's allocator counts them: apart, since that slows the reading."""
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     known = Revocations()

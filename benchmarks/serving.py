@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 __all__ = ["BOTH", "CLIENT", "SERVER", "Server", "free_port", "memory", "uvicorn"]
 
@@ -36,8 +37,9 @@ class Server:
             )
         os.sched_setaffinity(self._process.pid, processors)
 
-    def __enter__(self) -> Server:
-        return self.ready()
+    def __enter__(self) -> Self:
+        self.ready()
+        return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()

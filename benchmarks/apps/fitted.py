@@ -1,5 +1,7 @@
 """The application with an installation on it. What differs between servers is in the environment."""
 
+# ruff: noqa: ARG001 - an argument is asked for its effect
+
 from __future__ import annotations
 
 import json

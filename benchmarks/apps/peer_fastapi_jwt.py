@@ -1,5 +1,7 @@
 """fastapi-jwt with its bearer dependency. It looks no user up."""
 
+# ruff: noqa: ARG001, B008, FAST002 - an argument is asked for its effect; as the documentation of the peer has it
+
 import os
 from pathlib import Path
 from typing import Any

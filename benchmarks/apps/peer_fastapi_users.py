@@ -1,5 +1,7 @@
 """fastapi-users with its JWT strategy and SQLAlchemy adapter, as its documentation sets it up."""
 
+# ruff: noqa: ARG001, B008, FAST002 - an argument is asked for its effect; as the documentation of the peer has it
+
 from __future__ import annotations
 
 import os

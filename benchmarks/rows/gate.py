@@ -1,5 +1,7 @@
 """What an authenticated request costs over the same request to the same application as it was."""
 
+# ruff: noqa: RUF001 - signs of the table
+
 from __future__ import annotations
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What an installation costs the host's other routes: the same open route, without it and with it, driven in process."""
+"""What an installation costs the host's other routes: one open route, without it and with it, driven in process."""
 
 from __future__ import annotations
 

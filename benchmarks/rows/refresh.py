@@ -1,4 +1,6 @@
-"""Refreshing over HTTP: 32 clients, each going on with the token it got, against the same route without the database."""
+"""Refreshing over HTTP: 32 clients, each going on with the token it got, against the route without the database."""
+
+# ruff: noqa: RUF001 - signs of the table
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def rows(space: Workspace) -> Iterator[Row]:
             unit="ms",
             goal=goal,
             peer="next refresh, or a query for each request",
-            note=f"{len(found)} sign-outs, {len(late)} seen later than the next request; p50 {quantile(found, 0.5):.1f} ms",
+            note=f"{len(found)} sign-outs, {len(late)} not seen by the next request; p50 {quantile(found, 0.5):.1f} ms",
             details={"ms": found},
         )
 

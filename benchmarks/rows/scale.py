@@ -1,5 +1,7 @@
 """From few users to many: what the database is asked when somebody signs in, refreshes, is verified or is listed."""
 
+# ruff: noqa: RUF001 - signs of the table
+
 from __future__ import annotations
 
 import asyncio
@@ -80,11 +82,15 @@ def _filling(dialect: str, size: int) -> list[str]:
     address = "'person' || i || '@example.com'"
     device = f"{hexed}, {hexed}, {now}, {now}, 'password', {now}, 86400, {now + 864_000}, true, 'body'"
     return [
-        f"INSERT INTO auth_user (id, email, email_key, created_at, updated_at) {numbers} "
-        f"SELECT {hexed}, {address}, {address}, {now}, {now} FROM n",
+        (
+            f"INSERT INTO auth_user (id, email, email_key, created_at, updated_at) {numbers} "
+            f"SELECT {hexed}, {address}, {address}, {now}, {now} FROM n"
+        ),
         f"INSERT INTO auth_account (user_id, password_hash, created_at) {numbers} SELECT {hexed}, 'none', {now} FROM n",
-        "INSERT INTO auth_session (id, user_id, created_at, auth_time, methods, refreshed_at, idle_seconds, "
-        f"expires_at, remembered, transport) {numbers} SELECT {device} FROM n",
+        (
+            "INSERT INTO auth_session (id, user_id, created_at, auth_time, methods, refreshed_at, idle_seconds, "
+            f"expires_at, remembered, transport) {numbers} SELECT {device} FROM n"
+        ),
         "ANALYZE",
     ]
 

@@ -1,5 +1,7 @@
 """A storm of sign-ins: what the others notice of it, and how many get in."""
 
+# ruff: noqa: RUF001 - signs of the table
+
 from __future__ import annotations
 
 import asyncio
