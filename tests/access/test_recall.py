@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from rimlock import Rimlock, Rule, Settings, Stage
-from rimlock.core import accounts, keyring, sessions
+from rimlock.core import accounts, keyring, keys, sessions
 from rimlock.core.login import Proof, SignedIn, complete
 from rimlock.core.users import NewUser, OwnUsers
 from rimlock.crypto.opaque import new_api_key
@@ -29,7 +29,7 @@ def fitted(url: str, clock: FrozenClock) -> tuple[Rimlock, FastAPI]:
         return {"ok": True}
 
     auth = Rimlock(
-        Settings(secrets=[SECRET], database=url),
+        Settings(secrets=[SECRET], database=url, create_tables=True),
         rules=[Rule(pattern="/guarded", stage=Stage.REQUIRED)],
         features=[ApiKeys()],
         clock=clock,
@@ -100,3 +100,25 @@ def test_a_token_met_before_hides_no_second_credential(sqlite_url: str, clock: F
         assert client.get("/guarded", headers=beside).status_code == 401
         doubled = [("Authorization", f"Bearer {token}"), ("Authorization", f"Bearer {token}")]
         assert client.get("/guarded", headers=doubled).status_code == 401
+
+
+def test_a_key_met_before_ends_with_its_revocation_and_its_time(database_url: str, clock: FrozenClock) -> None:
+    """A recalled key is refused on the request after it was revoked, and from the second on in which it ends."""
+    auth, app = fitted(database_url, clock)
+    now = int(clock())
+    lasting = keys.NewKey(name="lasting")
+    short = keys.NewKey(name="short", expires_at=now + 30)
+    with TestClient(app) as client:
+        assert client.portal is not None
+        texts, made = [], []
+        for new in (lasting, short):
+            text, key = client.portal.call(
+                auth.database.write, lambda tx, new=new: keys.issue(tx, new, prefix="rl", now=now)
+            )
+            texts.append({"X-API-Key": text})
+            made.append(key)
+        assert [client.get("/guarded", headers=ask).status_code for ask in texts * 3] == [200] * 6
+        clock.advance(30)
+        assert [client.get("/guarded", headers=ask).status_code for ask in texts] == [200, 401]
+        client.portal.call(auth.database.write, lambda tx: keys.revoke(tx, made[0].id, now=int(clock())))
+        assert client.get("/guarded", headers=texts[0]).status_code == 401

@@ -122,7 +122,7 @@ class JwtAccessTokens:
         }
         if grant.scopes:
             claims["scope"] = " ".join(sorted(grant.scopes))
-        return jose.sign(self.ring.signer(now), claims), settings.lifetime
+        return jose.sign(self.ring.signer(now), claims, reread=False), settings.lifetime
 
     def read(self, token: bytes, now: float) -> Principal:
         """See AccessTokens.read."""

@@ -80,14 +80,15 @@ class Credentials:
         carried = [pair for pair in scope["headers"] if pair[0] in watched]
         if not carried:
             return NOBODY
-        if len(carried) > 1 or self._bearer is None or carried[0][0] != AUTHORIZATION:
+        if len(carried) > 1 or self._bearer is None:
             return self._ask(scope, now)
-        known = self._bearer.recollection.recall(carried[0][1], now)
+        header = (carried[0][0], carried[0][1])
+        known = self._bearer.recollection.recall(header, now)
         if known is not None:
             return known
         identity = self._ask(scope, now)
         if isinstance(identity, Identity):
-            return self._bearer.recollection.remember(carried[0][1], identity)
+            return self._bearer.recollection.remember(header, identity, now)
         return identity
 
     def _ask(self, scope: Scope, now: float) -> Identity | Awaitable[Identity]:

@@ -3,8 +3,9 @@
 Threat: an answer that outlives the token, its revocation, the key that signed it, or a second credential beside it.
 Source: design section 4 (an authenticated request); measured, a request of ours may cost a few microseconds.
 
-Only the identity of a request whose one credential was an access token is kept, by the whole text of its header. It
-is asked for only when a request carries exactly one header that any reader looks at, and that header is this one.
+Only the identity of a request whose one credential was an access token or an API key is kept, by the name and the
+whole text of its header. It is asked for only when a request carries exactly one header that any reader looks at, and
+that header is this one.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ __all__ = ["AUTHORIZATION", "Identity", "Recalled", "Recollection", "watched_hea
 
 AUTHORIZATION = b"authorization"
 LARGEST = 4_096
+KEY_SECONDS = 60.0
+"""How long a key is recalled at most; its reader notes once a minute that it is used."""
+
+Header = tuple[bytes, bytes]
 MOST_PASSAGES = 32
 
 
@@ -40,12 +45,12 @@ class Identity:
 class Recalled(Identity):
     """An identity that was worked out before. It counts before `ends`, in seconds since the epoch.
 
-    `session`: the session as a number. `edition`: the edition of the verified tokens it rests on. `passages`: what
-    was decided for it, by the id of the ruling, which each of them holds.
+    `session`: the session as a number, None for a key. `edition`: of what it rests on, the verified tokens or the
+    keys. `passages`: what was decided for it, by the id of the ruling, which each of them holds.
     """
 
     principal: Principal
-    session: int = 0
+    session: int | None = None
     ends: float = 0.0
     edition: int = 0
     passages: dict[int, Any] = field(default_factory=dict, compare=False, repr=False)
@@ -58,45 +63,58 @@ class Recalled(Identity):
 
 
 class Recollection:
-    """Identities by the text of the Authorization header, bounded."""
+    """Identities by the name and the text of a header, bounded."""
 
     def __init__(self, verified: VerifiedTokens, revocations: Revocations, largest: int = LARGEST) -> None:
         """`verified`: whose entries they rest on. `largest`: how many are kept at most."""
         self._verified = verified
         self._revocations = revocations
         self._largest = largest
-        self._by_text: dict[bytes, Recalled] = {}
+        self._by_header: dict[Header, Recalled] = {}
+        self._key_edition = 0
+        revocations.on_change.setdefault("key", []).append(self._keys_changed)
+        revocations.on_change.setdefault("user", []).append(self._keys_changed)
 
-    def recall(self, text: bytes, now: float) -> Recalled | None:
-        """Return what this text meant, unless it may mean something else by now."""
-        known = self._by_text.get(text)
+    def recall(self, header: Header, now: float) -> Recalled | None:
+        """Return what this header meant, unless it may mean something else by now."""
+        known = self._by_header.get(header)
         if known is None:
             return None
-        principal = known.principal
-        if (
-            known.ends > now
-            and known.edition == self._verified.edition
-            and not self._revocations.refuses(known.session, principal.subject, principal.epoch)
-        ):
+        if known.ends > now and self._stands(known):
             return known
-        self._by_text.pop(text, None)
+        self._by_header.pop(header, None)
         return None
 
-    def remember(self, text: bytes, identity: Identity) -> Identity:
-        """Keep the identity if it is one of an access token and nothing else; return it either way."""
+    def remember(self, header: Header, identity: Identity, now: float) -> Identity:
+        """Keep the identity if it is one of a token or key and nothing else; return it either way."""
         principal = identity.principal
-        if principal is None or identity.bad is not None or principal.kind != "token" or not principal.expires_at:
+        if principal is None or identity.bad is not None:
             return identity
-        if len(self._by_text) >= self._largest:
-            self._by_text.pop(next(iter(self._by_text)), None)
-        self._by_text[text] = kept = Recalled(
-            principal,
-            None,
-            session=int(principal.credential_id, 16),
-            ends=float(principal.expires_at),
-            edition=self._verified.edition,
+        if principal.kind == "token" and principal.expires_at:
+            session, ends, edition = int(principal.credential_id, 16), principal.expires_at, self._verified.edition
+            return self._keep(header, Recalled(principal, None, session=session, ends=ends, edition=edition))
+        if principal.kind == "key":
+            until = min(principal.expires_at or now + KEY_SECONDS, now + KEY_SECONDS)
+            return self._keep(header, Recalled(principal, None, ends=until, edition=self._key_edition))
+        return identity
+
+    def _keep(self, header: Header, recalled: Recalled) -> Recalled:
+        if len(self._by_header) >= self._largest:
+            self._by_header.pop(next(iter(self._by_header)), None)
+        self._by_header[header] = recalled
+        return recalled
+
+    def _stands(self, known: Recalled) -> bool:
+        if known.session is None:
+            return known.edition == self._key_edition
+        principal = known.principal
+        return known.edition == self._verified.edition and not self._revocations.refuses(
+            known.session, principal.subject, principal.epoch
         )
-        return kept
+
+    def _keys_changed(self, _: str) -> None:
+        """A key or an owner changed: which keys that concerns is not worth working out."""
+        self._key_edition += 1
 
 
 def watched_headers(readers: Iterable[object]) -> frozenset[bytes] | None:

@@ -24,6 +24,8 @@ BODY_LIMIT = 64 * 1024
 
 _FORM = "application/x-www-form-urlencoded"
 
+_SAFE_HEADERS = tuple((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in SAFE_HEADERS.items())
+
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -40,8 +42,8 @@ class AuthRoute(APIRoute):
             if takes_form is not None and _has_body(request):
                 _check_type(request, form=takes_form)
             response = await handle(Request(request.scope, _limited(request.receive)))
-            for name, value in SAFE_HEADERS.items():
-                response.headers.setdefault(name, value)
+            given = {name for name, _ in response.raw_headers}
+            response.raw_headers.extend(pair for pair in _SAFE_HEADERS if pair[0] not in given)
             return response
 
         return handler

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from rimlock.crypto.encoding import ALPHABET, decode_clean, encode
@@ -44,19 +45,25 @@ class _Header:
 _genuine: dict[bytes, _Header] = {}
 
 
-def sign(key: SigningKey, claims: Mapping[str, Any], *, typ: str = "at+jwt") -> str:
+def sign(key: SigningKey, claims: Mapping[str, Any], *, typ: str = "at+jwt", reread: bool = True) -> str:
     """Return a token with these claims, of the kind `typ`, signed by `key`.
 
-    Raises ValueError for claims that `read` would refuse.
+    Raises ValueError for claims that `read` would refuse; they are read back first, unless `reread` is False because
+    all of them are our own making.
     """
-    header = {"alg": key.algorithm.value, "kid": key.kid, "typ": typ}
     payload = _json(dict(claims))
-    _check_own(payload)
-    signed = f"{encode(_json(header))}.{encode(payload)}"
+    if reread:
+        _check_own(payload)
+    signed = f"{_head(key.algorithm.value, key.kid, typ)}.{encode(payload)}"
     token = f"{signed}.{encode(key.sign(signed.encode()))}"
     if len(token) > MAX_BYTES:
         raise ValueError(f"the claims make a token of {len(token)} bytes; {MAX_BYTES} is the most")
     return token
+
+
+@lru_cache(maxsize=64)
+def _head(algorithm: str, kid: str, typ: str) -> str:
+    return encode(_json({"alg": algorithm, "kid": kid, "typ": typ}))
 
 
 def _json(value: dict[str, Any]) -> bytes:
