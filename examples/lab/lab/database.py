@@ -24,7 +24,7 @@ _engine: Engine | None = None
 
 def configure(url: str | None = None) -> Engine:
     """Point the process at `url` (default: the environment's) and return the new engine; the old one is closed."""
-    global _engine  # noqa: PLW0603 -- one engine per process is the point
+    global _engine
     engine = _build(url or settings.database_url())
     with _lock:
         previous, _engine = _engine, engine
