@@ -28,6 +28,8 @@ PASSAGE = "rimlock.passage"
 DOOR = "rimlock.door"
 """Where the gate puts the door, for the dependencies of routes."""
 
+OPEN = Stage.OPEN  # a member of an enumeration costs more to look up than a name
+
 LOOK_SECONDS = 0.25
 """How often a route that asks for nothing looks whether the rules were changed."""
 
@@ -79,8 +81,8 @@ class GateJudge:
             return self._prepare_and_judge(scope, target)
         rules = self.rules
         ruling = rules.fallback if target is None else rules.ruling(target.method, target.path)
-        if ruling.stage is Stage.OPEN:
-            return self(scope, target) if self._changed(rules) else None
+        if ruling.stage is OPEN:
+            return self(scope, target) if monotonic() >= self._look_at and self._changed(rules) else None
         identity = self._credentials.identify(scope)
         if rules is not self.rules:
             return self(scope, target)
@@ -93,8 +95,6 @@ class GateJudge:
 
     def _changed(self, rules: RuleBook) -> bool:
         """Look, now and then, whether the rules were changed: a route that asks for nothing looks at nothing else."""
-        if monotonic() < self._look_at:
-            return False
         self._look_at = monotonic() + LOOK_SECONDS
         self._look()
         return rules is not self.rules

@@ -28,6 +28,8 @@ from rimlock.web.routing_tree import SOCKET, Branch, Target, walk
 
 __all__ = ["RouteTable", "Target", "versions"]
 
+_NOTHING: dict[str, Target] = {}
+
 _LOOK_CLOSELY = 0.5
 """Seconds between two readings of what the cheap comparison cannot see."""
 
@@ -35,7 +37,7 @@ _LOOK_CLOSELY = 0.5
 class RouteTable:
     """The effective routes of an application, looked up per request, rebuilt when the routes change."""
 
-    __slots__ = ("_branch", "_clock", "_due", "_index", "_list", "_lists", "_router", "_signature", "_taken")
+    __slots__ = ("_branch", "_clock", "_due", "_exact", "_index", "_list", "_lists", "_router", "_signature", "_taken")
 
     def __init__(self, app: Any, clock: Callable[[], float] = monotonic) -> None:
         """Read the routes of an application or router; raise `ConfigurationError` on another thing.
@@ -62,6 +64,10 @@ class RouteTable:
             self._look_again()
         path = scope["path"]
         method = SOCKET if scope["type"] == "websocket" else scope["method"]
+        # The common case, without another call: a path that is a template itself, below no root path.
+        known = None if scope.get("root_path") else self._exact.get((scope["type"], method), _NOTHING).get(path)
+        if known is not None:
+            return known
         if path[:1] != "/" or "\n" in path or (method == SOCKET and scope["type"] == "http"):
             return walk(self._branch, scope)
         return self._index.find(method, path, scope.get("root_path", ""), scope)
@@ -89,9 +95,15 @@ class RouteTable:
         self._lists = lists
         self._branch = branch
         self._index = Index(branch)
+        self._exact = {_kind(method): paths for method, paths in self._index.exact.items()}
         self._signature = list(branch.signature())
         self._list = self._router.routes
         self._due = self._clock() + _LOOK_CLOSELY
+
+
+def _kind(method: str) -> tuple[str, str]:
+    """Return type of connection and method: a method of HTTP by the name that stands for sockets is none of ours."""
+    return ("websocket" if method == SOCKET else "http"), method
 
 
 def versions() -> str:
