@@ -42,8 +42,8 @@ ALWAYS_ANSWERED = ("/health", "/health/live")
 STRANGER = "https://a-site-of-nobodys.invalid"
 """An origin that no host means: an expression that fits it fits every other."""
 
-BUSIEST = frozenset({"/refresh", "/token", "/login", "/me"})
-"""Routes of ours that the router finds first. None of them hides another."""
+BUSIEST = ("/refresh", "/me", "/token", "/login")
+"""Routes of ours that the router finds first, in this order. None of them hides another."""
 
 
 def own_router(**options: Any) -> APIRouter:
@@ -54,10 +54,10 @@ def own_router(**options: Any) -> APIRouter:
 def own_application(routers: Iterable[APIRouter]) -> FastAPI:
     """Return the application that answers under the prefix."""
     handlers: Any = problem_handlers()
-    own = FastAPI(title="Rimlock", openapi_url=None, docs_url=None, redoc_url=None, exception_handlers=handlers)
+    own = _Own(title="Rimlock", openapi_url=None, docs_url=None, redoc_url=None, exception_handlers=handlers)
     # Standing side by side instead of one router in another: each of those is asked in turn, for every request.
     routes = [route for router in routers for route in router.routes]
-    own.router.routes.extend(sorted(routes, key=lambda route: getattr(route, "path", "") not in BUSIEST))
+    own.router.routes.extend(sorted(routes, key=_busy))
     return own
 
 
@@ -121,6 +121,18 @@ async def _called(check: Callable[..., Any], given: dict[str, Any]) -> Any:
     from starlette.concurrency import run_in_threadpool
 
     return await run_in_threadpool(check, **given)
+
+
+class _Own(FastAPI):
+    """Our application. It answers inside a request of the host's, which the host's telemetry sees already."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super(FastAPI, self).__call__(scope, receive, send)
+
+
+def _busy(route: Any) -> int:
+    path = getattr(route, "path", "")
+    return BUSIEST.index(path) if path in BUSIEST else len(BUSIEST)
 
 
 class _Prepared:
