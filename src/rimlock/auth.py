@@ -7,15 +7,16 @@ Source: design sections 2 and 7.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from rimlock import assembly
-from rimlock.core import observations, revocations, rollout
+from rimlock.core import challenges, observations, revocations, rollout, sessions
 from rimlock.core.access import Requirement, Rule, RuleBook
 from rimlock.core.clock import Clock, system_clock
 from rimlock.core.database_sqlite import SQLiteDatabase
@@ -37,7 +38,7 @@ from rimlock.web.mounting import adopt, mounted, own_application, refuse_wildcar
 from rimlock.web.token_endpoint import token_routes
 
 if TYPE_CHECKING:
-    from rimlock.core.database import Database
+    from rimlock.core.database import Database, Transaction
     from rimlock.core.errors import AuthError
     from rimlock.core.login import Policy
     from rimlock.core.principal import Principal
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["Rimlock"]
 
 E = TypeVar("E", bound=Event)
+log = logging.getLogger("rimlock")
 FLUSH_SECONDS = 1.0
 LOOK_SECONDS = 0.5
 TIDY_SECONDS = 3600
@@ -93,6 +95,8 @@ class Rimlock:
         self._gate: Gate | None = None
         self._starting = Lock()
         self._keys_due = 0.0
+        self._overdue: set[Callable[[], Awaitable[None]]] = set()
+        self._reloading: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
         self._started = False
         self._flushing: asyncio.TimerHandle | None = None
         self.features = tuple(features) if features is not None else assembly.all_features(self.file)
@@ -170,6 +174,7 @@ class Rimlock:
         await assembly.check_schema(self.settings, self._database)
         await self._signing.open()
         await self._follower.start()
+        self._overdue.clear()
         await self.reload_keys()
         await self.reload_rules()
         for feature in self.features:
@@ -177,6 +182,8 @@ class Rimlock:
         if self._gate is not None:
             await self._gate.self_test()
         self._started = self.judge.prepared = True
+        while self._overdue:
+            await self._overdue.pop()()
 
     async def stop(self) -> None:
         """Write what waits, stop following, give the connections back. It can be started again."""
@@ -276,12 +283,22 @@ class Rimlock:
     def _soon(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run `work` without waiting for it; on SQLite, where a read never waits, it is done before this returns."""
         if not self._started:
-            return
-        if isinstance(self._database, SQLiteDatabase):
+            self._overdue.add(work)
+        elif isinstance(self._database, SQLiteDatabase):
             with suppress(StopIteration):
                 next(work().__await__())
         else:
-            self._background.start(work())
+            self._background.start(self._until_done(work))
+
+    async def _until_done(self, work: Callable[[], Awaitable[None]]) -> None:
+        """One after the other, so that an older answer never replaces a newer one, and again until it succeeds."""
+        async with self._reloading.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+            while True:
+                try:
+                    return await work()
+                except Exception as error:  # noqa: BLE001 - a change that is not read would be lost
+                    log.error("a change could not be read yet: %s", type(error).__name__)  # noqa: TRY400 - values
+                    await asyncio.sleep(LOOK_SECONDS)
 
     def _observe(self, target: Target | None, principal: Principal | None, error: AuthError) -> None:
         method, path = (target.method, target.path) if target else ("*", "unmatched")
@@ -322,16 +339,25 @@ class Rimlock:
             for _ in range(int(TIDY_SECONDS / LOOK_SECONDS)):
                 self._follower.current()
                 await asyncio.sleep(LOOK_SECONDS)
-            with suppress(Unavailable):
+            try:
                 await self._tidy()
+            except Exception as error:  # noqa: BLE001 - the next round has to come
+                log.error("tidying up failed: %s", type(error).__name__)  # noqa: TRY400 - a trace may quote values
 
     async def _tidy(self) -> None:
         """Forget what is over, and rotate the signing key when it is due."""
         now = int(self._clock())
         self._revocations.forget(now)
-        await self._database.write(lambda tx: revocations.forget_expired(tx, now))
+        await self._database.write(lambda tx: _forget(tx, now))
         if self._signing.due():
             await self.rotate_signing_key()
+
+
+def _forget(tx: Transaction, now: int) -> None:
+    """Delete what no living token and no open answer can be concerned by."""
+    revocations.forget_expired(tx, now)
+    sessions.forget_ended(tx, before=now - revocations.KEPT_SECONDS)
+    challenges.forget_expired(tx, before=now - revocations.KEPT_SECONDS)
 
 
 _INSTALLED: WeakSet[Rimlock] = WeakSet()

@@ -155,9 +155,12 @@ def delete(
 
 def found(auth: Rimlock, tx: Transaction, who: str) -> User:
     """Return the user named by login or id. Raises NotFound."""
-    from rimlock.core.errors import NotFound
+    from rimlock.core.errors import ConfigurationError, NotFound
 
-    user = auth.context.users.find(tx, who) or auth.context.users.get(tx, who)
+    by_id, by_login = auth.context.users.get(tx, who), auth.context.users.find(tx, who)
+    if by_id and by_login and by_id.id != by_login.id:
+        raise ConfigurationError("this is the id of one account and the username of another; name it by its email")
+    user = by_id or by_login
     if user is None:
         raise NotFound(f"There is no account {plain(who)!r}.")
     return user

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANYONE_KNOWN",
+    "METHODS",
     "Decision",
     "Permissions",
     "Requirement",

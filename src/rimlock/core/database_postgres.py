@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
@@ -169,6 +170,6 @@ def _refusing() -> Iterator[None]:
         yield
     except (AuthError, IntegrityError):
         raise
-    except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except (DBAPIError, PoolExhausted, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
         log.error("the database did not answer: %s", type(error).__name__)  # noqa: TRY400 - a trace may quote values
         raise Unavailable from None

@@ -124,7 +124,7 @@ class SQLiteFollower(Follower):
             version = connection.execute("PRAGMA data_version").fetchone()
             if version != self._version:
                 self._read(connection)
-        except (sqlite3.Error, Unavailable) as error:
+        except Exception as error:  # noqa: BLE001 - whatever failed, the memory cannot be vouched for
             log.error("the journal could not be read: %s", error)  # noqa: TRY400 - the cause is the sentence
             self._close()
             return False
@@ -213,6 +213,9 @@ class PollingFollower(Follower):
 
     async def start(self) -> None:
         """See Follower.start."""
+        if self._home is asyncio.get_running_loop():  # a start that failed later on is tried again
+            for task in self._tasks:
+                task.cancel()
         await self.database.open()
         await self.catch_up()
         self._home = asyncio.get_running_loop()

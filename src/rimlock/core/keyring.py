@@ -10,6 +10,7 @@ has expired. In an emergency `revoke` takes a key out at once, in every process.
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,7 @@ __all__ = [
     "shared_ring",
 ]
 
+log = logging.getLogger("rimlock.keys")
 PURPOSE = "signing-keys"
 LOCK = "rimlock-signing-keys"
 
@@ -107,8 +109,18 @@ class KeyRing:
 
 
 def load(tx: Transaction, root: RootSecret) -> KeyRing:
-    """Read and unseal every key. Raises SealBroken when the root secret is not the one they were sealed under."""
-    return KeyRing(tuple(_stored(row, root) for row in tx.all(select(table).order_by(table.c.created_at))))
+    """Read and unseal the keys. Raises SealBroken when none opens: the root secret is another one.
+
+    While a secret is rotated, processes that do not have the new one yet go on with the keys they can open.
+    """
+    rows = tx.all(select(table).order_by(table.c.created_at))
+    opened = [stored for row in rows if (stored := _opened(row, root)) is not None]
+    if rows and not opened:
+        raise SealBroken(
+            "the signing keys in the database do not open under any of the secrets; "
+            "put the secret they were sealed under back into RIMLOCK_SECRETS, after the new one"
+        )
+    return KeyRing(tuple(opened))
 
 
 def new_key(algorithm: str) -> jose.SigningKey:
@@ -179,14 +191,12 @@ def _over(stored: StoredKey, now: float) -> bool:
     return stored.verifies_until is not None and stored.verifies_until <= now
 
 
-def _stored(row: RowMapping | Mapping[str, Any], root: RootSecret) -> StoredKey:
+def _opened(row: RowMapping | Mapping[str, Any], root: RootSecret) -> StoredKey | None:
     try:
         private = unseal(root, PURPOSE, row["sealed"], context=row["kid"].encode())
     except SealBroken:
-        raise SealBroken(
-            "the signing keys in the database do not open under any of the secrets; "
-            "put the secret they were sealed under back into RIMLOCK_SECRETS, after the new one"
-        ) from None
+        log.error("signing key %s does not open under the secrets of this process", row["kid"])  # noqa: TRY400 - named
+        return None
     return StoredKey(
         key=jose.load_private(jose.Algorithm(row["algorithm"]), row["kid"], private),
         created_at=row["created_at"],

@@ -150,6 +150,7 @@ def admit(tx: Transaction, new: NewKey, *, digest: str, shown: str, now: int) ->
     `shown`: its hint. Known already, it keeps its id, owner and revocation; what it may do follows `new` when it came
     from the same source. However many processes do this at once, one row is made.
     """
+    hold(tx)
     made = _made(new, shown, now)
     if (
         tx.change(tx.upsert(table).on_conflict_do_nothing(index_elements=["digest"]), {**_row(made), "digest": digest})
@@ -197,6 +198,7 @@ def namesakes(tx: Transaction, key: ApiKey) -> list[ApiKey]:
 
 def revoke(tx: Transaction, key_id: str, *, now: int, user_id: str | None = None) -> bool:
     """Revoke a key (only if it is `user_id`'s, when given). False when there was none to revoke."""
+    hold(tx)
     guard = [table.c.id == key_id, table.c.revoked_at.is_(None)]
     if user_id is not None:
         guard.append(table.c.user_id == user_id)

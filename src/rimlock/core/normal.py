@@ -43,7 +43,10 @@ def email_forms(address: str) -> tuple[str, str]:
     local = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", found.local_part).casefold())
     if not _single_script(local):
         raise _refused("email", "email_mixed_scripts", "The address mixes letters of different scripts.")
-    return found.normalized, f"{local}@{(found.ascii_domain or found.domain).lower()}"
+    key = f"{local}@{(found.ascii_domain or found.domain).lower()}"
+    if len(key) > LONGEST_EMAIL:  # folding can lengthen a text
+        raise _refused("email", "email_invalid", "This is not an email address.")
+    return found.normalized, key
 
 
 def username_forms(name: str) -> tuple[str, str]:
@@ -58,7 +61,7 @@ def username_forms(name: str) -> tuple[str, str]:
         key = get_profile("UsernameCaseMapped").enforce(name)
     except UnicodeError:
         raise wrong from None
-    if not _name(shown):
+    if not _name(shown) or len(key) > LONGEST_USERNAME:
         raise wrong
     if not _single_script(key):
         raise _refused("username", "username_mixed_scripts", "The name mixes letters of different scripts.")

@@ -274,7 +274,10 @@ def from_query(parameter: str) -> Extractor:
         query = scope.get("query_string", b"")
         if parameter.encode() not in query:
             return None
-        values = parse_qs(query.decode("latin-1"), max_num_fields=100).get(parameter, [])
+        try:
+            values = parse_qs(query.decode("latin-1"), max_num_fields=100).get(parameter, [])
+        except ValueError:
+            return None
         return values[0].encode() if len(values) == 1 else None
 
     return extract

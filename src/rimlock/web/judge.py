@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from rimlock.core.access import RuleBook, Ruling, Stage, decide
+from rimlock.core.access import METHODS, RuleBook, Ruling, Stage, decide
 from rimlock.core.errors import AuthError, Unavailable
 from rimlock.web.credentials import Credentials, Identity, Scope
 from rimlock.web.recall import Recalled
@@ -77,10 +77,11 @@ class GateJudge:
     def __call__(self, scope: Scope, target: Target | None) -> Verdict | Awaitable[Verdict]:
         """Return None to let the request through, or the error that refuses it; an awaitable when I/O is needed."""
         scope[DOOR] = self.door
+        scope.pop(PASSAGE, None)  # an installation around this one may have left its own
         if not self.prepared:
             return self._prepare_and_judge(scope, target)
         rules = self.rules
-        ruling = rules.fallback if target is None else rules.ruling(target.method, target.path)
+        ruling = rules.fallback if target is None else rules.ruling(_method(target, scope), target.path)
         if ruling.stage is OPEN:
             return self(scope, target) if monotonic() >= self._look_at and self._changed(rules) else None
         identity = self._credentials.identify(scope)
@@ -132,3 +133,11 @@ class GateJudge:
             return decision.error
         self._observe(target, decision.principal, decision.error)
         return None
+
+
+def _method(target: Target, scope: Scope) -> str:
+    """A route that takes every method is judged by the method that was sent."""
+    if target.method != "ANY":
+        return target.method
+    sent: str = scope.get("method", "WS")
+    return sent if sent in METHODS else "ANY"

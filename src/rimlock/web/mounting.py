@@ -13,13 +13,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.security.base import SecurityBase
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
 
 from rimlock.core.access import ANYONE_KNOWN, Requirement, Stage, shortcoming
 from rimlock.core.errors import AuthError, ConfigurationError
 from rimlock.web.gate import Gate
-from rimlock.web.judge import DOOR, PASSAGE
+from rimlock.web.judge import DOOR, PASSAGE, Passage
 from rimlock.web.openapi import fit_openapi, security_schemes
 from rimlock.web.problems import problem, problem_handlers
 from rimlock.web.route import AuthRoute
@@ -99,14 +100,14 @@ def adopt(app: Any, check: Callable[..., Any], requirement: Requirement = ANYONE
     The check is replaced through the application's `dependency_overrides`, with the same parameters, so that the
     OpenAPI document and the check's own answers stay what they were.
     """
+    _refuse_unadoptable(check)
     signature = inspect.signature(check, eval_str=True)
     carrier = inspect.Parameter("rimlock_connection", inspect.Parameter.KEYWORD_ONLY, annotation=HTTPConnection)
 
     @functools.wraps(check)
     async def checked(*, rimlock_connection: HTTPConnection, **given: Any) -> Any:
-        passage = rimlock_connection.scope.get(PASSAGE)
-        principal = passage.principal if passage else None
-        if principal is not None and shortcoming(requirement, principal, 0) is None:
+        passage: Passage | None = rimlock_connection.scope.get(PASSAGE)
+        if passage is not None and _may_pass(passage, requirement):
             return None
         return await _called(check, given)
 
@@ -116,11 +117,29 @@ def adopt(app: Any, check: Callable[..., Any], requirement: Requirement = ANYONE
 
 
 async def _called(check: Callable[..., Any], given: dict[str, Any]) -> Any:
-    if inspect.iscoroutinefunction(check):
-        return await check(**given)
     from starlette.concurrency import run_in_threadpool
 
-    return await run_in_threadpool(check, **given)
+    if inspect.iscoroutinefunction(check) or inspect.iscoroutinefunction(type(check).__call__):
+        return await check(**given)
+    found = await run_in_threadpool(check, **given)
+    # A decorated check may hand out a coroutine from a plain function: not awaited, it would check nothing.
+    return await found if inspect.isawaitable(found) else found
+
+
+def _may_pass(passage: Passage, requirement: Requirement) -> bool:
+    """Whether the gate knows somebody who lacks nothing, neither for the route nor for this check."""
+    known = passage.principal is not None and passage.error is None
+    return known and shortcoming(requirement, passage.principal, 0) is None
+
+
+def _refuse_unadoptable(check: Any) -> None:
+    """What yields, and the framework's own schemes, cannot be carried by another function."""
+    plain = inspect.unwrap(check)
+    kinds = (plain, type(plain).__call__)
+    if isinstance(check, SecurityBase) or any(map(inspect.isgeneratorfunction, kinds)):
+        raise ConfigurationError("this check cannot be adopted: write a function that calls it, and adopt that")
+    if any(map(inspect.isasyncgenfunction, kinds)):
+        raise ConfigurationError("a check that yields cannot be adopted: write a function that calls it")
 
 
 class _Own(FastAPI):
@@ -143,6 +162,7 @@ class _Prepared:
         self._judge = judge
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.pop(PASSAGE, None)  # an installation around this one may have left its own
         if not self._judge.prepared:
             try:
                 await self._judge.ready()

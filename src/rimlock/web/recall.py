@@ -10,6 +10,7 @@ that header is this one.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,10 @@ __all__ = ["AUTHORIZATION", "Identity", "Recalled", "Recollection", "watched_hea
 
 AUTHORIZATION = b"authorization"
 LARGEST = 4_096
-KEY_SECONDS = 60.0
-"""How long a key is recalled at most; its reader notes once a minute that it is used."""
+KEY_SECONDS = 5.0
+"""How long a key is recalled at most: its reader, who notes about once a minute that it is used, has to hear of it."""
+
+_SESSION = re.compile("[0-9a-f]{32}")
 
 Header = tuple[bytes, bytes]
 MOST_PASSAGES = 32
@@ -90,7 +93,7 @@ class Recollection:
         principal = identity.principal
         if principal is None or identity.bad is not None:
             return identity
-        if principal.kind == "token" and principal.expires_at:
+        if principal.kind == "token" and principal.expires_at and _SESSION.fullmatch(principal.credential_id):
             session, ends, edition = int(principal.credential_id, 16), principal.expires_at, self._verified.edition
             return self._keep(header, Recalled(principal, None, session=session, ends=ends, edition=edition))
         if principal.kind == "key":

@@ -123,7 +123,10 @@ async def test_of_forty_simultaneous_uses_one_succeeds(database_url):
         sent = [{"token": token, "email": f"root{count}@example.com", "password": GOOD} for count in range(40)]
         answers = await asyncio.gather(*(client.post("/auth/first-admin", json=one) for one in sent))
         users = await auth.database.read(lambda tx: auth.context.users.page(tx, after=None, limit=99))
-    assert sorted(answer.status_code for answer in answers) == [201] + [400] * 39
+    # Who is late finds the link spent (400), or hears before it is looked at that there is an administrator (409).
+    statuses = [answer.status_code for answer in answers]
+    assert statuses.count(201) == 1
+    assert set(statuses) <= {201, 400, 409}
     assert len(users) == 1
     assert len(of_kind(events, UserRegistered)) == 1
 

@@ -36,9 +36,9 @@ Name = Annotated[
 ]
 Scope = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+$")]
 Role = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-Cursor = Annotated[str | None, Query(max_length=32)]
+Cursor = Annotated[str | None, Query(pattern="^[0-9a-f]{32}$")]
 PageSize = Annotated[int, Query(ge=1, le=100)]
-Id = Annotated[str, Path(max_length=64)]
+Id = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 ForService = Annotated[bool, Query(description="Keys of services instead of one's own; for administrators.")]
 
 

@@ -13,6 +13,7 @@ from rimlock.core import accounts
 from rimlock.core.errors import AuthError, Busy, InvalidLogin
 from rimlock.core.login import Proof, SignedIn, complete
 from rimlock.core.proving import verdict
+from rimlock.core.revocations import hold
 from rimlock.crypto.passwords.encoding import as_nfc
 from rimlock.crypto.passwords.errors import PasswordUnusable
 from rimlock.features.password.events import FailureReason, LoginFailed
@@ -78,6 +79,8 @@ async def _better_hash(context: Context, verified: Verified, password: str) -> s
 
 def _begin(context: Context, tx: Transaction, known: Known, better: str | None, device: Device) -> SignedIn | AuthError:
     now, before = context.now(), known.account
+    if context.policies:  # a policy may end sessions, and what announces takes the journal before any row
+        hold(tx)
     held = accounts.standing(tx, before.user_id, held=True)
     if held is None or password_replaced(before, held):
         return _failed(tx, before.user_id, "wrong_password", device, now)
