@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rimlock.core.accounts import Account
     from rimlock.core.login import SignedIn
-    from rimlock.core.sessions import Refreshed
+    from rimlock.core.sessions import Refreshed, Session
     from rimlock.core.tokens import AccessTokens
     from rimlock.crypto.secret import RootSecret
     from rimlock.web.browser import Browser
@@ -48,13 +48,7 @@ class Entrance:
             epoch=account.epoch,
             auth_time=session.auth_time,
         )
-        return self._answer(
-            grant,
-            generation=session.generation,
-            expires_at=session.expires_at,
-            transport=session.transport,
-            remembered=session.remembered,
-        )
+        return self._answer(grant, session)
 
     def renew(self, refreshed: Refreshed) -> Response:
         """Answer a refresh. The same generation gets the same refresh token, however often it is asked for."""
@@ -65,13 +59,7 @@ class Entrance:
             epoch=refreshed.epoch,
             auth_time=refreshed.auth_time,
         )
-        return self._answer(
-            grant,
-            generation=refreshed.generation,
-            expires_at=refreshed.expires_at,
-            transport=refreshed.transport,
-            remembered=refreshed.remembered,
-        )
+        return self._answer(grant, refreshed)
 
     def reissue(self, account: Account, *, session_id: str, auth_time: int) -> Response:
         """Answer with an access token for a session that goes on. Its refresh token stays what it is."""
@@ -94,15 +82,15 @@ class Entrance:
         """
         return self._tokens.read(access_token, self._clock()).credential_id
 
-    def _answer(self, grant: Grant, *, generation: int, expires_at: int, transport: str, remembered: bool) -> Response:
+    def _answer(self, grant: Grant, kept: Session | Refreshed) -> Response:
         now = self._clock()
         access, lifetime = self._tokens.sign(grant, now)
-        refresh = mint_refresh(self._root, grant.session_id, generation)
-        left = max(0, expires_at - int(now))
+        refresh = mint_refresh(self._root, grant.session_id, kept.generation)
+        left = max(0, kept.expires_at - int(now))
         body: dict[str, Any] = {"access_token": access, "token_type": "Bearer", "expires_in": lifetime}
         headers = dict(SAFE_HEADERS)
-        if transport == "cookie":
-            headers["Set-Cookie"] = self._browser.keep(refresh, left if remembered else None)
+        if kept.transport == "cookie":
+            headers["Set-Cookie"] = self._browser.keep(refresh, left if kept.remembered else None)
         else:
             body["refresh_token"] = refresh
             body["refresh_expires_in"] = left

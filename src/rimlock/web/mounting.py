@@ -128,18 +128,17 @@ async def _called(check: Callable[..., Any], given: dict[str, Any]) -> Any:
 
 def _may_pass(passage: Passage, requirement: Requirement) -> bool:
     """Whether the gate knows somebody who lacks nothing, neither for the route nor for this check."""
-    known = passage.principal is not None and passage.error is None
-    return known and shortcoming(requirement, passage.principal, 0) is None
+    return passage.error is None and shortcoming(requirement, passage.principal, 0) is None
 
 
 def _refuse_unadoptable(check: Any) -> None:
     """What yields, and the framework's own schemes, cannot be carried by another function."""
     plain = inspect.unwrap(check)
-    kinds = (plain, type(plain).__call__)
-    if isinstance(check, SecurityBase) or any(map(inspect.isgeneratorfunction, kinds)):
+    yields = any(
+        inspect.isgeneratorfunction(kind) or inspect.isasyncgenfunction(kind) for kind in (plain, type(plain).__call__)
+    )
+    if yields or isinstance(check, SecurityBase):
         raise ConfigurationError("this check cannot be adopted: write a function that calls it, and adopt that")
-    if any(map(inspect.isasyncgenfunction, kinds)):
-        raise ConfigurationError("a check that yields cannot be adopted: write a function that calls it")
 
 
 class _Own(FastAPI):
