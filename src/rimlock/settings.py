@@ -11,6 +11,7 @@ import secrets as randomness
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
@@ -23,7 +24,8 @@ from rimlock.core.tokens import MAX_LIFETIME
 __all__ = ["DESKTOP_ORIGINS", "Algorithm", "Settings", "from_environment"]
 
 Algorithm = Literal["EdDSA", "ES256", "RS256", "HS256"]
-Registration = Literal["open", "closed"]
+Registration = Literal["open", "invitation", "approval", "closed"]
+OnLimitsDown = Literal["database", "refuse", "insecure_allow"]
 OnStale = Literal["refuse", "ask"]
 
 DESKTOP_ORIGINS = ("tauri://localhost", "http://tauri.localhost", "https://tauri.localhost")
@@ -79,7 +81,36 @@ class Settings:
     hash_queue: int = 16
     """How many sign-ins may wait for that; the next one is answered 503 with `Retry-After`."""
     registration: Registration = "open"
-    """Who may make an account: anybody (`open`), or the command line only (`closed`)."""
+    """Who may make an account: anybody (`open`), who has a code (`invitation`), who is let in by an administrator
+    afterwards (`approval`), or administrators only (`closed`)."""
+    invitation_lifetime: timedelta = timedelta(days=7)
+    """How long an invitation is good, unless it says otherwise."""
+    temporary_password: timedelta = timedelta(hours=24)
+    """How long a password is good that an administrator had made for somebody."""
+    login_rate: int = 5
+    """How many sign-ins may fail within a minute, for one address and for one account."""
+    lockout_after: int = 5
+    """After how many failures in a row an address is locked out of an account."""
+    lockout_time: timedelta = timedelta(minutes=15)
+    """How long it is locked out."""
+    failures_in_all: int = 100
+    """After how many failures in a row an account takes sign-ins from known devices only, until one succeeds."""
+    known_device: timedelta = timedelta(days=180)
+    """How long a device is known after a sign-in; known devices are not locked out by what others do."""
+    registration_rate: int = 100
+    """How many accounts one address may register within an hour."""
+    limits_url: str | None = field(default=None, repr=False)
+    """A Valkey or Redis that counts attempts, instead of the database."""
+    on_limits_down: OnLimitsDown = "database"
+    """What happens when that does not answer: count in the `database`, `refuse` with 503, or `insecure_allow`."""
+    trusted_proxies: Sequence[str] = ()
+    """Networks whose `X-Forwarded-For` is believed, like `10.0.0.0/8`. Without them the header changes nothing."""
+    usage: bool = True
+    """Count who calls what, with which credential."""
+    usage_kept: timedelta = timedelta(days=90)
+    """How long those counts are kept."""
+    audit_kept: timedelta = timedelta(days=400)
+    """How long the audit is kept."""
     api_key_headers: Sequence[str] = ("X-API-Key",)
     """Headers in which API keys are looked for, besides `Authorization: Bearer`."""
     api_key_query: Sequence[str] = ()
@@ -125,6 +156,14 @@ class Settings:
             grace=int(self.refresh_grace.total_seconds()),
         )
 
+    @property
+    def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The trusted proxies, as networks. Raises ConfigurationError."""
+        try:
+            return tuple(ip_network(proxy) for proxy in self.trusted_proxies)
+        except ValueError as error:
+            raise ConfigurationError(f"trusted_proxies: {error}; write networks, like 10.0.0.0/8") from None
+
 
 def from_environment(environment: Mapping[str, str] | None = None, **given: Any) -> Settings:
     """Read the settings from environment variables; `given` keyword arguments win. Raises ConfigurationError.
@@ -153,10 +192,33 @@ _ALIASES = {
     "origins": "ALLOWED_ORIGINS",
     "redis_url": "REDIS_URL",
 }
-_LISTS = {"secrets", "origins", "password_composition", "product", "api_key_headers", "api_key_query", "api_key_paths"}
-_NUMBERS = {"password_minimum", "hash_workers", "hash_queue"}
-_SWITCHES = {"listen", "create_tables", "insecure_cookies"}
+_LISTS = {
+    "secrets",
+    "origins",
+    "password_composition",
+    "product",
+    "api_key_headers",
+    "api_key_query",
+    "api_key_paths",
+    "trusted_proxies",
+}
+_NUMBERS = {
+    "password_minimum",
+    "hash_workers",
+    "hash_queue",
+    "login_rate",
+    "lockout_after",
+    "failures_in_all",
+    "registration_rate",
+}
+_SWITCHES = {"listen", "create_tables", "insecure_cookies", "usage"}
 _TIMES = {
+    "invitation_lifetime",
+    "temporary_password",
+    "lockout_time",
+    "known_device",
+    "usage_kept",
+    "audit_kept",
     "access_lifetime",
     "session_lifetime",
     "session_idle",
@@ -245,12 +307,24 @@ def _check_times(settings: Settings) -> None:
         raise ConfigurationError("access_lifetime may be at most 24 hours; sessions are what lasts longer")
 
 
+_CHOICES = {
+    "algorithm": Algorithm,
+    "registration": Registration,
+    "on_stale": OnStale,
+    "on_limits_down": OnLimitsDown,
+}
+
+
 def _check_choices(settings: Settings) -> None:
     for name in _LISTS:
         if isinstance(getattr(settings, name), (str, bytes)):
             raise ConfigurationError(f"{name} must be a list: one text alone would be taken letter by letter")
-    for name, choices in (("algorithm", Algorithm), ("registration", Registration), ("on_stale", OnStale)):
+    for name, choices in _CHOICES.items():
         if getattr(settings, name) not in get_args(choices):
             raise ConfigurationError(f"{name} must be one of {', '.join(get_args(choices))}")
+    for name in ("login_rate", "lockout_after", "failures_in_all", "registration_rate"):
+        if getattr(settings, name) < 1:
+            raise ConfigurationError(f"{name} must be at least 1")
+    _ = settings.proxies
     if settings.hash_workers < 1 or settings.hash_queue < 0:
         raise ConfigurationError("hash_workers must be at least 1 and hash_queue not negative")

@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 from starlette.testclient import WebSocketDenialResponse
 
 from rimlock import Feature, Principal, Rimlock, Settings
-from rimlock.core import observations, sessions
+from rimlock.core import sessions, usage
 from rimlock.core.errors import CredentialInvalid
 from rimlock.crypto import jose
 from rimlock.crypto.passwords import CHEAPEST_FOR_TESTS, PasswordHashes
@@ -106,10 +106,10 @@ def change(auth, client, work):
     return client.portal.call(auth.database.write, work)
 
 
-def recorded(auth, client) -> list[observations.Observation]:
+def recorded(auth, client) -> list[usage.Observation]:
     """What is on record once everything that waits is written."""
     client.portal.call(auth.flush)
-    return client.portal.call(auth.database.read, observations.observed)
+    return client.portal.call(auth.database.read, usage.observed)
 
 
 def forged(token: str) -> str:

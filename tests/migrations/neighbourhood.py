@@ -122,7 +122,7 @@ def definitions(connection: Connection) -> list[tuple[Any, ...]]:
 
 def _unspaced(value: Any) -> Any:
     """Statements that were printed are indented otherwise than those that were sent."""
-    return " ".join(value.split()) if isinstance(value, str) else value
+    return " ".join(value.split()).replace(" ,", ",").replace(" )", ")") if isinstance(value, str) else value
 
 
 def _seal(connection: Connection, table: Table) -> str:

@@ -16,8 +16,11 @@ from migrations.neighbourhood import definitions, fill_host, fill_ours, on, row_
 from rimlock import migrations
 from rimlock.core import schema
 
-STATEMENTS = {"upgrade": 1 + 9 + 5 + 1, "downgrade": 9 + 1 + 1}
-"""How many statements change something: version table, tables, indexes and version row; tables, row, version table."""
+FIRST, SECOND = 9 + 5, 6 + 7 + 5 + 1 + 1
+"""Statements of the two revisions: tables and indexes; tables, indexes, columns, rows carried over, a table dropped."""
+
+STATEMENTS = {"upgrade": 1 + FIRST + 1 + SECOND + 1, "downgrade": (1 + 1 + 5 + 6) + 1 + 9 + 1 + 1}
+"""How many statements change something, the version table and its row included."""
 
 KILLED = """
 import asyncio, os, signal, sys
@@ -29,7 +32,7 @@ changes = []
 
 @event.listens_for(Engine, "after_cursor_execute")
 def count(connection, cursor, statement, *rest):
-    if statement.split()[0].upper() in ("CREATE", "DROP", "INSERT", "UPDATE", "DELETE"):
+    if statement.split()[0].upper() in ("CREATE", "DROP", "ALTER", "INSERT", "UPDATE", "DELETE"):
         changes.append(statement)
     if len(changes) == last:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rimlock import Requirement, Rule, Stage
-from rimlock.core.access import RuleBook, decide
+from rimlock.core.access import RuleBook, decide, share_of
 from rimlock.core.errors import CredentialInvalid
 from rimlock.core.principal import Principal
 
@@ -28,11 +28,15 @@ REQUIREMENTS = st.builds(
     ROLES,
     st.none() | st.integers(1, 100),
 )
+PERCENTS = st.sampled_from([100, 100, 0, 20, 50, 99])
 RULES = st.builds(
-    lambda pattern, stage, requirement: Rule(pattern=pattern, stage=stage, requirement=requirement),
+    lambda pattern, stage, requirement, percent: Rule(
+        pattern=pattern, stage=stage, requirement=requirement, percent=percent
+    ),
     PATTERNS,
     st.none() | STAGES,
     st.none() | REQUIREMENTS,
+    PERCENTS,
 )
 BOOKS = st.builds(
     lambda code, file, running, default: RuleBook(
@@ -115,3 +119,50 @@ def test_more_roles_never_take_a_right_away(requirement, principal, more, now):
     richer = replace(principal, roles=principal.roles | more)
     if not decide(Stage.REQUIRED, requirement, principal, None, now).refused:
         assert not decide(Stage.REQUIRED, requirement, richer, None, now).refused
+
+
+@given(BOOKS, METHODS, PATHS, st.integers(0, 99))
+def test_whoever_a_partial_rule_leaves_out_keeps_what_holds_without_it(book, method, path, share):
+    """A caller outside of the share is judged as by a book in which the rule sets no stage."""
+    ruling = book.ruling(method, path)
+    held = ruling.for_share(share)
+    assert held.otherwise is None or share < held.percent
+    assert held.requirement == ruling.requirement
+    if ruling.otherwise is None:
+        assert held is ruling
+        return
+    if share < ruling.percent:
+        assert held.stage is ruling.stage
+    else:
+        assert held == ruling.otherwise.for_share(share)
+
+
+@given(BOOKS, PATTERNS, STAGES, METHODS, PATHS, st.integers(0, 99), st.integers(0, 100), st.integers(0, 100))
+def test_a_growing_percentage_only_adds_callers(book, pattern, stage, method, path, share, one, other):
+    """Whoever a stage holds for at a percentage, it holds for at every greater one."""
+    few, many = sorted((one, other))
+
+    def held(percent):
+        turned = book.with_running([*book.running, Rule(pattern=pattern, stage=stage, percent=percent)])
+        return turned.ruling(method, path).for_share(share)
+
+    without = book.with_running(book.running).ruling(method, path).for_share(share)
+    if share < few:
+        assert held(few) == held(many) or held(few).percent != held(many).percent
+        assert held(few).stage is held(many).stage
+    elif share >= many:
+        assert held(few).stage is held(many).stage is without.stage
+
+
+@given(st.text(max_size=30), st.binary(min_size=1, max_size=32))
+def test_a_share_is_one_of_a_hundred_and_always_the_same(caller, salt):
+    """It depends on the caller and the salt, and on nothing else."""
+    assert share_of(caller, salt) == share_of(str(caller), bytes(salt))
+    assert 0 <= share_of(caller, salt) < 100
+
+
+def test_shares_are_spread_evenly():
+    """Of ten thousand callers each hundredth gets its part, so that 20 per cent are 20 per cent."""
+    shares = [share_of(f"user-{number}", b"salt") for number in range(10_000)]
+    assert set(shares) == set(range(100))
+    assert 1_800 < sum(share < 20 for share in shares) < 2_200

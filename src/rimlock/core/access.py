@@ -11,11 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from functools import cached_property, lru_cache
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from rimlock.core.errors import ConfigurationError, CredentialMissing, FreshLoginRequired, PermissionMissing
+from rimlock.core.retirements import CredentialRetired
 
 if TYPE_CHECKING:
     from rimlock.core.errors import AuthError
@@ -32,7 +35,9 @@ __all__ = [
     "Ruling",
     "Stage",
     "decide",
+    "end_of",
     "parse_pattern",
+    "share_of",
 ]
 
 METHODS = frozenset(
@@ -90,17 +95,25 @@ class Rule:
     """One line of configuration: which routes, how far turned, what they demand, and who says so.
 
     `pattern` is `METHOD /template`, `/template` for all methods; a last segment `**` stands for everything below.
-    `stage` None leaves the stage to other rules, `requirement` None the demand.
+    `stage` None leaves the stage to other rules, `requirement` None the demand. `percent`: for how many callers of a
+    hundred the stage holds; the others keep what is in force without this rule. `until`: when a permissive stage is to
+    be over, a date (its end, UTC) or seconds since the epoch; later it still holds, and is complained about.
     """
 
     pattern: str
     stage: Stage | None = None
     requirement: Requirement | None = None
     source: str = "code"
+    percent: int = 100
+    until: int | date | None = None
 
     def __post_init__(self) -> None:
         """Refuse a pattern that can match nothing. Raises ConfigurationError."""
         parse_pattern(self.pattern)
+        if not 0 <= self.percent <= 100:  # noqa: PLR2004 - it is a percentage
+            raise ConfigurationError(f"{self.pattern!r}: percent lies between 0 and 100")
+        if isinstance(self.until, date):
+            object.__setattr__(self, "until", end_of(self.until))
 
     def covers(self, method: str, path: str) -> bool:
         """Say whether the rule speaks of this route."""
@@ -125,6 +138,26 @@ class Ruling:
     requirement_source: str
     stated: bool
     """False when no rule names the route and the default applies."""
+    until: int | None = None
+    """When a permissive stage is to be over, in seconds since the epoch."""
+    percent: int = 100
+    """For how many callers of a hundred this holds."""
+    otherwise: Ruling | None = None
+    """What holds for the others; None where it holds for all."""
+
+    @property
+    def permissive(self) -> bool:
+        """Whether somebody is let through here who would be refused in the end."""
+        return self.stage is not Stage.REQUIRED or self.otherwise is not None
+
+    def overdue(self, now: float) -> bool:
+        """Whether it lets through longer than it was to."""
+        late = self.permissive and self.until is not None and self.until < now
+        return late or (self.otherwise is not None and self.otherwise.overdue(now))
+
+    def for_share(self, share: int) -> Ruling:
+        """Return what holds for a caller with this share of 0 to 99."""
+        return self if self.otherwise is None or share < self.percent else self.otherwise.for_share(share)
 
 
 @dataclass(frozen=True)
@@ -160,21 +193,21 @@ class RuleBook:
         """Return the same book with other run-time changes."""
         return replace(self, running=tuple(running), _known={})
 
-    def _rule(self, method: str, path: str) -> Ruling:
+    def _rule(self, method: str, path: str, without: tuple[Rule, ...] = ()) -> Ruling:
         sources = (self.running, self.file, self.code)
-        stage = _best(
-            (rule for rule in source if rule.stage is not None and rule.covers(method, path)) for source in sources
-        )
-        demand = _best(
-            (rule for rule in source if rule.requirement is not None and rule.covers(method, path))
-            for source in sources
-        )
+        covering = [[rule for rule in source if rule.covers(method, path)] for source in sources]
+        stage = _best([rule for rule in rules if rule.stage is not None and rule not in without] for rules in covering)
+        demand = _best([rule for rule in rules if rule.requirement is not None] for rules in covering)
+        partial = stage is not None and stage.percent < 100  # noqa: PLR2004 - it is a percentage
         return Ruling(
             stage=stage.stage if stage and stage.stage else self.default,
             requirement=demand.requirement if demand and demand.requirement else ANYONE_KNOWN,
             stage_source=stage.source if stage else "default",
             requirement_source=demand.source if demand else "default",
             stated=stage is not None,
+            until=_seconds(stage.until) if stage else None,
+            percent=stage.percent if stage else 100,
+            otherwise=self._rule(method, path, (*without, stage)) if stage and partial else None,
         )
 
 
@@ -192,10 +225,25 @@ def decide(
 ) -> Decision:
     """Judge what a request brought. `bad`: why a credential of ours that it carried does not count.
 
-    In `required` a bad credential refuses even when another one is good. In the stages before, it is only recorded.
+    In `required` a bad credential refuses even when another one is good. In the stages before, it is only recorded,
+    but for one that is being retired, with no good one beside it: its brownout has to be felt wherever credentials
+    are looked at.
     """
     error = bad or shortcoming(requirement, principal, now)
-    return Decision(principal, error, refused=error is not None and stage is Stage.REQUIRED)
+    retired = stage is Stage.OPTIONAL and principal is None and isinstance(error, CredentialRetired)
+    return Decision(principal, error, refused=error is not None and (stage is Stage.REQUIRED or retired))
+
+
+def share_of(caller: str, salt: bytes = b"") -> int:
+    """Return where a caller stands among a hundred, 0 to 99: always the same, and not theirs to choose."""
+    return int.from_bytes(blake2b(caller.encode(errors="replace"), digest_size=8, key=salt).digest(), "big") % 100
+
+
+def end_of(day: date) -> int:
+    """Return the end of a day, UTC, in seconds since the epoch; of a moment the moment."""
+    if isinstance(day, datetime):
+        return int((day if day.tzinfo else day.replace(tzinfo=UTC)).timestamp())
+    return int(datetime.combine(day, time(23, 59, 59), UTC).timestamp())
 
 
 def shortcoming(requirement: Requirement, principal: Principal | None, now: float) -> AuthError | None:
@@ -241,6 +289,10 @@ def parse_pattern(pattern: str) -> tuple[str, re.Pattern[str], str]:
     if not template.endswith("**"):
         return method, re.compile(re.escape(template)), template
     return method, re.compile(re.escape(template.removesuffix("**").rstrip("/")) + "(/.*)?"), template
+
+
+def _seconds(until: int | date | None) -> int | None:
+    return end_of(until) if isinstance(until, date) else until
 
 
 def _best(sources: Iterable[Iterable[Rule]]) -> Rule | None:

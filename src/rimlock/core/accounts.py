@@ -4,6 +4,7 @@ Threat: a role, a disabled account or a changed password that old tokens do not 
 Source: design section 4; OWASP ASVS 5.0 V7.4.2, V8.3.2.
 
 Every change that must reach tokens already issued raises the epoch and says so in the journal, in one transaction.
+What would leave nobody who may act as administrator is refused by the statement itself, under the journal's lock.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from dataclasses import dataclass
 from json import dumps
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Text, bindparam, cast, delete, insert, select, update
+from sqlalchemy import Text, and_, bindparam, cast, delete, exists, insert, not_, or_, select, update
 
-from rimlock.core.errors import NotFound
+from rimlock.core.errors import AuthError, CredentialInvalid, NotFound
 from rimlock.core.events import Event
 from rimlock.core.revocations import announce, hold
 from rimlock.core.schema import account as table
@@ -22,31 +23,52 @@ from rimlock.core.schema import account as table
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import RowMapping
+    from sqlalchemy import ColumnElement, FromClause, RowMapping
 
     from rimlock.core.database import Transaction
+    from rimlock.core.principal import Principal
 
 __all__ = [
+    "ADMIN",
     "Account",
+    "AccountApproved",
     "AccountDisabledEvent",
     "AccountEnabled",
+    "LastAdmin",
     "RolesChanged",
     "anyone_with",
+    "approve",
     "close",
+    "has_role",
     "open_account",
     "raise_epoch",
+    "require_admin",
     "set_active",
     "set_password_hash",
     "set_roles",
     "set_verified",
     "standing",
+    "standings",
     "upgrade_password_hash",
 ]
+
+ADMIN = "admin"
+"""The role of those who may do everything."""
+
+
+class LastAdmin(AuthError):
+    """The change would leave nobody who may act as administrator."""
+
+    code, status, title = "last_admin", 409, "This is the last administrator."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """Standing of one user. `epoch` counts the times every token so far was made worthless."""
+    """Standing of one user. `epoch` counts the times every token so far was made worthless.
+
+    `waiting`: registered, and not let in yet. `password_expires_at`: until when a temporary password is good, in
+    seconds since the epoch; None for one the user chose.
+    """
 
     user_id: str
     password_hash: str | None
@@ -56,6 +78,12 @@ class Account:
     verified: bool
     must_change_password: bool
     password_changed_at: int | None
+    password_expires_at: int | None = None
+    waiting: bool = False
+
+    def password_over(self, now: int) -> bool:
+        """Say whether the password was temporary and its time is over."""
+        return self.password_expires_at is not None and self.password_expires_at <= now
 
     def __repr__(self) -> str:
         """Show no hash."""
@@ -86,6 +114,13 @@ class AccountEnabled(Event):
     user_id: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountApproved(Event):
+    """Somebody who had registered was let in."""
+
+    user_id: str
+
+
 def standing(tx: Transaction, user_id: str, *, held: bool = False) -> Account | None:
     """Return the standing of a user, or None for one we never saw.
 
@@ -93,6 +128,23 @@ def standing(tx: Transaction, user_id: str, *, held: bool = False) -> Account | 
     password, a role or an account that is being taken away, and outlive it.
     """
     return _account(tx.one(_STANDING_HELD if held else _STANDING, {"user": user_id}))
+
+
+def standings(tx: Transaction, user_ids: Iterable[str]) -> dict[str, Account]:
+    """Return the standing of each of these users who has one."""
+    rows = tx.all(select(table).where(table.c.user_id.in_(list(user_ids))))
+    return {row["user_id"]: _read(row) for row in rows}
+
+
+def require_admin(tx: Transaction, principal: Principal) -> None:
+    """Return, keeping other changes of standing waiting, while the caller still is an administrator.
+
+    Whoever lost the role, or was disabled, a moment ago changes nothing any more. Raises CredentialInvalid.
+    """
+    hold(tx)
+    caller = standing(tx, principal.user_id or "", held=True)
+    if caller is None or not caller.active or caller.epoch != principal.epoch or ADMIN not in caller.roles:
+        raise CredentialInvalid
 
 
 def open_account(
@@ -103,8 +155,13 @@ def open_account(
     password_hash: str | None = None,
     roles: Iterable[str] = (),
     verified: bool = False,
+    waiting: bool = False,
+    expires_at: int | None = None,
 ) -> Account:
-    """Give a new user a standing."""
+    """Give a new user a standing. `waiting`: not let in yet.
+
+    `expires_at`: when the password is temporary, until when it is good; then it has to be changed first of all.
+    """
     row = {
         "user_id": user_id,
         "password_hash": password_hash,
@@ -112,33 +169,58 @@ def open_account(
         "verified": verified,
         "created_at": now,
         "password_changed_at": now if password_hash else None,
+        "must_change_password": expires_at is not None,
+        "password_expires_at": expires_at,
+        "waiting": waiting,
     }
     tx.change(insert(table), row)
     return _standing(tx, user_id)
 
 
 def set_roles(tx: Transaction, user_id: str, roles: Iterable[str], *, now: int) -> None:
-    """Replace the roles; every access token issued so far stops counting at once. Raises NotFound."""
+    """Replace the roles; every access token issued so far stops counting at once. Raises NotFound, LastAdmin."""
     names = sorted(set(roles))
-    _change(tx, user_id, {"roles": names})
+    _change(tx, user_id, {"roles": names}, sparing=ADMIN not in names)
     raise_epoch(tx, user_id, now=now)
     tx.emit(RolesChanged(at=now, user_id=user_id, roles=tuple(names)))
 
 
 def set_active(tx: Transaction, user_id: str, *, active: bool, now: int) -> None:
-    """Let an account act, or not. Its sessions are ended by the caller. Raises NotFound."""
-    _change(tx, user_id, {"active": active})
+    """Let an account act, or not. Its sessions are ended by the caller. Raises NotFound, LastAdmin."""
+    _change(tx, user_id, {"active": active}, sparing=not active)
     raise_epoch(tx, user_id, now=now)
     tx.emit(AccountEnabled(at=now, user_id=user_id) if active else AccountDisabledEvent(at=now, user_id=user_id))
 
 
+def approve(tx: Transaction, user_id: str, *, now: int) -> None:
+    """Let in somebody who waits for it. Raises NotFound for anybody else, and for whom another let in just now."""
+    hold(tx)
+    if tx.change(_APPROVE, {"which": user_id}) != 1:
+        raise NotFound
+    raise_epoch(tx, user_id, now=now)
+    tx.emit(AccountApproved(at=now, user_id=user_id))
+
+
 def set_password_hash(
-    tx: Transaction, user_id: str, password_hash: str, *, now: int, must_change: bool = False
+    tx: Transaction,
+    user_id: str,
+    password_hash: str,
+    *,
+    now: int,
+    must_change: bool = False,
+    expires_at: int | None = None,
 ) -> None:
-    """Store the hash of a new password. Raises NotFound."""
-    _change(
-        tx, user_id, {"password_hash": password_hash, "password_changed_at": now, "must_change_password": must_change}
-    )
+    """Store the hash of a new password. Raises NotFound.
+
+    `must_change`: nothing works before another one is chosen; `expires_at`: until when this one is good for that.
+    """
+    values = {
+        "password_hash": password_hash,
+        "password_changed_at": now,
+        "must_change_password": must_change,
+        "password_expires_at": expires_at,
+    }
+    _change(tx, user_id, values)
     raise_epoch(tx, user_id, now=now)
 
 
@@ -163,15 +245,31 @@ def raise_epoch(tx: Transaction, user_id: str, *, now: int) -> int:
 
 
 def close(tx: Transaction, user_id: str, *, now: int) -> None:
-    """Remove the standing of a deleted user; its tokens die with it."""
+    """Remove the standing of a deleted user; its tokens die with it. Raises NotFound, LastAdmin."""
     raise_epoch(tx, user_id, now=now)
-    tx.change(delete(table).where(table.c.user_id == user_id))
+    if tx.change(delete(table).where(table.c.user_id == user_id, _spared(user_id))) != 1:
+        raise LastAdmin
 
 
 def anyone_with(tx: Transaction, role: str) -> bool:
-    """Say whether any active account has the role."""
-    named = cast(table.c.roles, Text).contains(dumps(role), autoescape=True)
-    return any(role in row["roles"] for row in tx.all(select(table.c.roles).where(table.c.active, named)))
+    """Say whether any account that may act has the role."""
+    return tx.one(select(table.c.user_id).where(_acts_as(table, role)).limit(1)) is not None
+
+
+def has_role(role: str, accounts: FromClause = table) -> ColumnElement[bool]:
+    """Return the condition that an account has the role: its JSON text, in which every quote is escaped, names it."""
+    return cast(accounts.c.roles, Text).contains(dumps(role), autoescape=True)
+
+
+def _acts_as(accounts: FromClause, role: str) -> ColumnElement[bool]:
+    return and_(accounts.c.active, not_(accounts.c.waiting), has_role(role, accounts))
+
+
+def _spared(user_id: str) -> ColumnElement[bool]:
+    """Whether administrators are left when this account is none of them any more."""
+    other = table.alias("other")
+    left = exists(select(other.c.user_id).where(other.c.user_id != user_id, _acts_as(other, ADMIN)))
+    return or_(not_(_acts_as(table, ADMIN)), left)
 
 
 def _standing(tx: Transaction, user_id: str) -> Account:
@@ -181,18 +279,24 @@ def _standing(tx: Transaction, user_id: str) -> Account:
     return found
 
 
-def _change(tx: Transaction, user_id: str, values: dict[str, Any]) -> None:
+def _change(tx: Transaction, user_id: str, values: dict[str, Any], *, sparing: bool = False) -> None:
+    """Change a row, with `sparing` only when an administrator is left. One at a time: `hold` sees to that."""
     hold(tx)
-    if tx.change(update(table).where(table.c.user_id == user_id).values(**values)) != 1:
-        raise NotFound
+    guard = [table.c.user_id == user_id, *([_spared(user_id)] if sparing else [])]
+    if tx.change(update(table).where(*guard).values(**values)) != 1:
+        _standing(tx, user_id)
+        raise LastAdmin
 
 
 def _account(row: RowMapping | None) -> Account | None:
-    if row is None:
-        return None
+    return None if row is None else _read(row)
+
+
+def _read(row: RowMapping) -> Account:
     values = {name: row[name] for name in Account.__dataclass_fields__}
     return Account(**{**values, "roles": frozenset(row["roles"])})
 
 
+_APPROVE = update(table).where(table.c.user_id == bindparam("which"), table.c.waiting).values(waiting=False)
 _STANDING = select(table).where(table.c.user_id == bindparam("user"))
 _STANDING_HELD = _STANDING.with_for_update(key_share=True)  # SQLite has one writer, and no such clause

@@ -9,22 +9,29 @@ on PostgreSQL it runs on a pooled connection. Either way all of its statements t
 
 from __future__ import annotations
 
+import logging
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from rimlock.core.acting import NOBODY, Acting
+from rimlock.core.errors import Unavailable
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Executable, RowMapping, Table
 
     from rimlock.core.events import Event
 
-__all__ = ["Database", "Publish", "Transaction", "Transition"]
+__all__ = ["Database", "Publish", "Record", "Transaction", "Transition"]
 
 T = TypeVar("T")
+log = logging.getLogger("rimlock.database")
 Publish = Callable[["Event"], None]
+Record = Callable[["Transaction"], None]
+"""Writes down what a transaction did, as its last statement. What it raises undoes the transaction."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,8 @@ class Transaction:
     events: list[Event] = field(default_factory=list)
     statements: int = 0
     locks: set[str] = field(default_factory=set)
+    acting: Acting = NOBODY
+    """Who does this, and from where."""
 
     def all(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[RowMapping]:
         """Return every row."""
@@ -91,7 +100,7 @@ class Transaction:
 
     def emit(self, event: Event) -> None:
         """Tell observers of `event` once this transaction is committed, never if it is not."""
-        self.events.append(event)
+        self.events.append(event if self.acting is NOBODY else replace(event, acting=self.acting))
 
     def lock(self, name: str) -> None:
         """Hold the named lock until the end of the transaction. SQLite has one writer and needs none."""
@@ -108,6 +117,8 @@ class Database(ABC):
     address: str
     """The database's own URL, with its password: for migrations, never to be shown."""
     executed: int = 0
+    record: Record | None = None
+    """Called at the end of every transaction that emitted events."""
 
     @abstractmethod
     async def write(self, work: Callable[[Transaction], T]) -> T:
@@ -123,6 +134,18 @@ class Database(ABC):
     @abstractmethod
     async def transition(self, statement: Transition, parameters: Mapping[str, Any]) -> tuple[Any, ...] | None:
         """Run one guarded statement in its own transaction; return the row it made, or None. Raises Unavailable."""
+
+    def carry_out(self, work: Callable[[Transaction], T], transaction: Transaction) -> T:
+        """Do the work, and write down what it did, or undo it. For the engines. Raises Unavailable."""
+        result = work(transaction)
+        if transaction.events and self.record is not None:
+            try:
+                self.record(transaction)
+            except Exception as error:  # noqa: BLE001 - a change that nobody hears of is none
+                # The text of a failed statement quotes what was to be written.
+                log.error("nothing was changed, it could not be recorded: %s", type(error).__name__)  # noqa: TRY400
+                raise Unavailable from None
+        return result
 
     @abstractmethod
     async def close(self) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
+from rimlock.core.acting import Acting, acting
 from rimlock.core.database import Database, Transaction
 from rimlock.core.errors import AuthError, Unavailable
 
@@ -55,7 +56,7 @@ class PostgresDatabase(Database):
         try:
             with _refusing():
                 async with engine.begin() as connection:
-                    result, transaction = await connection.run_sync(_run, work)
+                    result, transaction = await connection.run_sync(self._run, work, acting())
         finally:
             if passing:
                 await engine.dispose()
@@ -126,6 +127,10 @@ class PostgresDatabase(Database):
             self._engine = _engine(self._dsn, pooled=True)
         return self._engine, False
 
+    def _run(self, connection: Connection, work: Callable[[Transaction], T], who: Acting) -> tuple[T, Transaction]:
+        transaction = Transaction(connection, self.dialect, acting=who)
+        return self.carry_out(work, transaction), transaction
+
     async def _fetch_apart(self, sql: str, values: list[Any]) -> Any:
         connection = await self.connect()
         try:
@@ -156,11 +161,6 @@ def _engine(dsn: str, *, pooled: bool) -> AsyncEngine:
         async_creator=lambda: asyncpg.connect(dsn, timeout=5, command_timeout=10, server_settings=_SETTINGS),
         **options,
     )
-
-
-def _run(connection: Connection, work: Callable[[Transaction], T]) -> tuple[T, Transaction]:
-    transaction = Transaction(connection, "postgresql")
-    return work(transaction), transaction
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from rimlock.core.acting import Acting, acting
 from rimlock.core.database import Database, Transaction
 from rimlock.core.errors import ConfigurationError, Unavailable
 
@@ -59,6 +60,7 @@ class _Job:
     work: Callable[[Transaction], Any]
     loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[Any]
+    acting: Acting
     alone: bool = False
     result: Any = None
     error: BaseException | None = None
@@ -159,7 +161,7 @@ class SQLiteDatabase(Database):
             self._start()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        self._queue.put(_Job(work, loop, answer, alone))
+        self._queue.put(_Job(work, loop, answer, acting(), alone))
         return await answer
 
     def _start(self) -> None:
@@ -232,11 +234,11 @@ class SQLiteDatabase(Database):
         """Run one job so that its failure undoes its own statements and nobody else's."""
         if job.answer.cancelled():
             return
-        job.transaction = Transaction(connection, self.dialect)
+        job.transaction = Transaction(connection, self.dialect, acting=job.acting)
         if not job.alone:
             driver.execute("SAVEPOINT job")
         try:
-            job.result = job.work(job.transaction)
+            job.result = self.carry_out(job.work, job.transaction)
         except Exception as error:  # noqa: BLE001 - it belongs to the caller of this job alone
             job.error = _translated(error)
             if not job.alone:

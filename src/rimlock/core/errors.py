@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 __all__ = [
     "REGISTRY",
     "AccountDisabled",
+    "ApprovalWaiting",
     "AuthError",
     "Busy",
     "ConfigurationError",
@@ -22,6 +23,7 @@ __all__ = [
     "InvalidLogin",
     "InvalidRequest",
     "NotFound",
+    "PasswordChangeRequired",
     "PermissionMissing",
     "SchemaMismatch",
     "Unavailable",
@@ -45,6 +47,8 @@ class AuthError(Exception):
     code: ClassVar[str] = "auth_error"
     status: ClassVar[int] = 400
     title: ClassVar[str] = "The request could not be carried out."
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """What the answer carries besides, as names and values."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Register the code, or refuse the class at import when another already owns it."""
@@ -105,6 +109,18 @@ class AccountDisabled(AuthError):
     """The account behind a valid credential may not act."""
 
     code, status, title = "account_disabled", 403, "This account is disabled."
+
+
+class ApprovalWaiting(AuthError):
+    """The password is right, and the account is not let in yet."""
+
+    code, status, title = "approval_waiting", 403, "This account has not been approved yet."
+
+
+class PasswordChangeRequired(AuthError):
+    """The password is right and was made by somebody else: a new one has to be chosen before anything works."""
+
+    code, status, title = "password_change_required", 403, "Choose a new password first."
 
 
 class PermissionMissing(AuthError):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import log2
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, func, insert, or_, select, update
+from sqlalchemy import and_, bindparam, func, insert, not_, or_, select, update
 
 from rimlock.core.events import Event
 from rimlock.core.ids import new_id
@@ -36,7 +36,11 @@ __all__ = [
     "FoundKey",
     "NewKey",
     "admit",
+    "all_of",
+    "called",
+    "changed",
     "find",
+    "get",
     "hold",
     "issue",
     "known_digests",
@@ -86,11 +90,16 @@ class ApiKey:
     expires_at: int | None
     revoked_at: int | None
     last_used_at: int | None
+    replaced_by: str | None = None
+    """The key that was made in its place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundKey:
-    """A key and the standing of its owner. A service key answers for itself; no account is no standing."""
+    """A key and the standing of its owner. A service key answers for itself; no account is no standing.
+
+    `active` is false as well while the owner has to choose a new password, or waits to be let in.
+    """
 
     key: ApiKey
     active: bool
@@ -124,6 +133,17 @@ class ApiKeyRevoked(Event):
     key_id: str
     key_name: str
     user_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKeyChanged(Event):
+    """What an imported key may do follows its source, which says something else now."""
+
+    key_id: str
+    key_name: str
+    user_id: str | None
+    scopes: tuple[str, ...]
+    roles: tuple[str, ...]
 
 
 def hold(tx: Transaction) -> None:
@@ -176,6 +196,24 @@ def find(tx: Transaction, digest: str) -> FoundKey | None:
     )
 
 
+def get(tx: Transaction, key_id: str) -> ApiKey | None:
+    """Return a key by its id, revoked or not."""
+    row = tx.one(select(table).where(table.c.id == key_id))
+    return None if row is None else _key(row)
+
+
+def called(tx: Transaction, name: str) -> list[ApiKey]:
+    """Return the keys of this name that are not revoked, in order of id."""
+    query = select(table).where(table.c.name == name, table.c.revoked_at.is_(None)).order_by(table.c.id)
+    return [_key(row) for row in tx.all(query)]
+
+
+def all_of(tx: Transaction, *, after: str | None = None, limit: int = 1000) -> list[ApiKey]:
+    """Return keys of everybody that are not revoked, in order of id."""
+    query = select(table).where(table.c.revoked_at.is_(None)).order_by(table.c.id).limit(limit)
+    return [_key(row) for row in tx.all(query if after is None else query.where(table.c.id > after))]
+
+
 def page(tx: Transaction, user_id: str | None, *, after: str | None, limit: int) -> list[ApiKey]:
     """Return keys of a user, or with None those of services, that are not revoked, in order of id."""
     query = select(table).where(_owned_by(user_id), table.c.revoked_at.is_(None)).order_by(table.c.id).limit(limit)
@@ -215,6 +253,11 @@ def revoke_all(tx: Transaction, user_id: str, *, now: int) -> int:
     hold(tx)
     query = select(table.c.id).where(table.c.user_id == user_id, table.c.revoked_at.is_(None)).order_by(table.c.id)
     return sum(revoke(tx, row["id"], now=now) for row in tx.all(query))
+
+
+def changed(tx: Transaction, key_id: str, *, now: int) -> None:
+    """Let every process read the key anew."""
+    announce(tx, "key", key_id, now=now)
 
 
 def touch_used(tx: Transaction, used: Mapping[str, int]) -> None:
@@ -262,7 +305,19 @@ def _brought_up_to(tx: Transaction, key: ApiKey, new: NewKey, now: int) -> ApiKe
     values = {"name": new.name, "scopes": sorted(new.scopes), "roles": sorted(new.roles)}
     row = tx.one(update(table).where(table.c.id == key.id).values(**values).returning(table))
     announce(tx, "key", key.id, now=now)
+    tx.emit(_changed(key, values, now))
     return key if row is None else _key(row)
+
+
+def _changed(key: ApiKey, values: Mapping[str, Any], now: int) -> ApiKeyChanged:
+    return ApiKeyChanged(
+        at=now,
+        key_id=key.id,
+        key_name=values["name"],
+        user_id=key.user_id,
+        scopes=tuple(values["scopes"]),
+        roles=tuple(values["roles"]),
+    )
 
 
 def _by_digest(tx: Transaction, digest: str) -> ApiKey:
@@ -286,7 +341,7 @@ def _key(row: RowMapping) -> ApiKey:
 _FIND = (
     select(
         table,
-        accounts.c.active.label("owner_active"),
+        and_(accounts.c.active, not_(accounts.c.must_change_password), not_(accounts.c.waiting)).label("owner_active"),
         accounts.c.roles.label("owner_roles"),
         accounts.c.epoch.label("owner_epoch"),
     )

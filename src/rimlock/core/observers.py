@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from inspect import isawaitable
+from inspect import isawaitable, iscoroutine
 from typing import Any
 
 from rimlock.core.events import Event
@@ -19,6 +19,8 @@ __all__ = ["Background", "Handler", "Observers"]
 
 Handler = Callable[[Any], Awaitable[None] | None]
 log = logging.getLogger("rimlock")
+PATIENCE_SECONDS = 2.0
+"""How long work in the background may go on at a stop: an observer may be carrying away what it was told."""
 
 
 class Background:
@@ -35,9 +37,11 @@ class Background:
         task.add_done_callback(self._finished)
 
     async def stop(self) -> None:
-        """Cancel what is not done, on this loop."""
+        """Give what is not done a moment, then cancel it, on this loop."""
         loop = asyncio.get_running_loop()
         tasks = [task for task in self._tasks if task.get_loop() is loop]
+        if tasks:
+            await asyncio.wait(tasks, timeout=PATIENCE_SECONDS)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -58,7 +62,7 @@ class Observers:
         self._handlers: defaultdict[type[Event], list[Handler]] = defaultdict(list)
 
     def add(self, event: type[Event], handler: Handler) -> None:
-        """Call `handler` after every committed event of this type."""
+        """Call `handler` after every committed event of this type; handlers of one type in the order they came."""
         self._handlers[event].append(handler)
 
     def publish(self, event: Event) -> None:
@@ -67,10 +71,18 @@ class Observers:
             for handler in self._handlers.get(kind, ()):
                 self._tell(handler, event)
 
+    def _begin(self, waiting: Awaitable[None], event: Event) -> None:
+        try:
+            self._background.start(waiting)
+        except RuntimeError:  # the loop of whoever made it happen has ended, and there is none to run it on
+            if iscoroutine(waiting):
+                waiting.close()
+            log.error("an observer of %s was not run: there is no loop", type(event).__name__)  # noqa: TRY400 - values
+
     def _tell(self, handler: Handler, event: Event) -> None:
         try:
             waiting = handler(event)
             if isawaitable(waiting):
-                self._background.start(waiting)
+                self._begin(waiting, event)
         except Exception as error:  # noqa: BLE001 - an observer can break nothing
             log.error("an observer of %s failed: %s", type(event).__name__, type(error).__name__)  # noqa: TRY400 - values

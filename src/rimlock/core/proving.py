@@ -10,14 +10,15 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rimlock.core.acting import acting
 from rimlock.core.errors import CurrentPasswordWrong
-from rimlock.core.events import Event
+from rimlock.core.events import Event, Told
 from rimlock.crypto.passwords.errors import HashUnreadable, PasswordMismatch, PasswordUnusable, VerifierMissing
 
 if TYPE_CHECKING:
     from rimlock.core.accounts import Account
-    from rimlock.core.database import Database
     from rimlock.core.hashing import HashingPool
+    from rimlock.core.limits import Limits
     from rimlock.core.principal import Principal
     from rimlock.crypto.passwords.hashes import Verified
 
@@ -30,6 +31,7 @@ _log = logging.getLogger("rimlock.proving")
 class PasswordRecheckFailed(Event):
     """Somebody signed in was asked for the password again and gave a wrong one."""
 
+    told = Told(outcome="failed")
     user_id: str
     session_id: str
 
@@ -50,11 +52,15 @@ async def verdict(passwords: HashingPool, account: Account | None, password: str
 
 
 async def require_current(
-    database: Database, passwords: HashingPool, account: Account, password: str, *, principal: Principal, now: int
+    limits: Limits, passwords: HashingPool, account: Account, password: str, *, principal: Principal, now: int
 ) -> None:
-    """Return for the account's own password. Raises CurrentPasswordWrong, Busy, Unavailable."""
-    if await verdict(passwords, account, password) is not None:
-        return
-    failed = PasswordRecheckFailed(at=now, user_id=account.user_id, session_id=principal.credential_id)
-    await database.write(lambda tx: tx.emit(failed))
+    """Return for the account's own password; each try counts for the session.
+
+    Raises CurrentPasswordWrong, TooManyAttempts, Busy, Unavailable.
+    """
+    async with await limits.recheck(account.user_id, principal.credential_id, acting().address) as attempt:
+        if await verdict(passwords, account, password) is not None:
+            return
+        failed = PasswordRecheckFailed(at=now, user_id=account.user_id, session_id=principal.credential_id)
+        await attempt.conclude(lambda tx: tx.emit(failed), failed=lambda _: True)
     raise CurrentPasswordWrong

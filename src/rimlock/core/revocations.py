@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import bindparam, delete, insert, select
 
-from rimlock.core.events import Event
+from rimlock.core.events import Event, Told
 from rimlock.core.schema import journal as table
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ __all__ = [
     "hold",
 ]
 
-Kind = Literal["session", "user", "key", "rollout", "signing_key"]
+Kind = Literal["session", "user", "key", "rollout", "retirement", "signing_key"]
 CHANNEL = "rimlock_journal"
 KEPT_SECONDS = 25 * 3600
 """How long an entry is kept: longer than any access token may live (24 h)."""
@@ -57,6 +57,7 @@ class Entry:
 class JournalWritten(Event):
     """A line was committed to the journal by this process."""
 
+    told = Told(audited=False, logged=False)
     kind: Kind
     subject: str
     value: int

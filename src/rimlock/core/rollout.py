@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, or_, select
 
 from rimlock.core.access import Rule, Stage, parse_pattern
 from rimlock.core.errors import NotFound
 from rimlock.core.events import Event
-from rimlock.core.revocations import announce
+from rimlock.core.revocations import announce, hold
 from rimlock.core.schema import rollout as table
 
 if TYPE_CHECKING:
-    from sqlalchemy import RowMapping
+    from sqlalchemy import RowMapping, Select
 
     from rimlock.core.database import Transaction
 
@@ -27,7 +27,10 @@ __all__ = ["Change", "StageChanged", "back", "history", "running_rules", "set_st
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One change. `stage` None: the target goes by its configured rule again. `at`: seconds since the epoch."""
+    """One change. `stage` None: the target goes by its configured rule again. `at`: seconds since the epoch.
+
+    `percent`: for how many callers of a hundred. `until`: when a permissive stage is to be over.
+    """
 
     id: int
     method: str
@@ -37,6 +40,8 @@ class Change:
     actor: str
     at: int
     reverts: int | None
+    percent: int = 100
+    until: int | None = None
 
     @property
     def pattern(self) -> str:
@@ -52,21 +57,39 @@ class StageChanged(Event):
     stage: str | None
     before: str | None
     actor: str
+    percent: int = 100
 
 
 def running_rules(tx: Transaction) -> tuple[Rule, ...]:
-    """Return the run-time changes in force, oldest first."""
+    """Return the run-time changes in force, oldest first; before each partial one what holds for the others."""
+    changes = [change for newest in _in_force(tx) for change in (*_base(tx, newest), newest)]
     return tuple(
-        Rule(pattern=change.pattern, stage=Stage(change.stage), source=f"run time, {change.actor}")
-        for change in _in_force(tx)
+        Rule(
+            pattern=change.pattern,
+            stage=Stage(change.stage),
+            source=f"run time, {change.actor}",
+            percent=change.percent,
+            until=change.until,
+        )
+        for change in changes
         if change.stage is not None
     )
 
 
-def set_stage(tx: Transaction, pattern: str, stage: Stage | None, *, actor: str, now: int) -> Change:
+def set_stage(
+    tx: Transaction,
+    pattern: str,
+    stage: Stage | None,
+    *,
+    actor: str,
+    now: int,
+    percent: int = 100,
+    until: int | None = None,
+) -> Change:
     """Set the stage of a target, or with None leave it to the configuration again. Raises ConfigurationError."""
     method, _, path = parse_pattern(pattern)
-    return _append(tx, method, path, stage.value if stage else None, actor=actor, now=now)
+    wanted = _PLAIN if stage is None else {"stage": stage.value, "percent": percent, "until": until}
+    return _append(tx, method, path, wanted, actor=actor, now=now)
 
 
 def back(tx: Transaction, *, actor: str, now: int, pattern: str | None = None) -> Change:
@@ -74,7 +97,9 @@ def back(tx: Transaction, *, actor: str, now: int, pattern: str | None = None) -
     last = _newest(tx, pattern)
     if last is None:
         raise NotFound("There is no change to take back.")
-    return _append(tx, last.method, last.path, last.before, actor=actor, now=now, reverts=last.id)
+    before = tx.one(_of(last.method, last.path).where(table.c.id < last.id))
+    wanted = {name: before[name] if before else plain for name, plain in _PLAIN.items()}
+    return _append(tx, last.method, last.path, wanted, actor=actor, now=now, reverts=last.id)
 
 
 def history(tx: Transaction, *, before: int | None = None, limit: int = 50) -> list[Change]:
@@ -86,35 +111,44 @@ def history(tx: Transaction, *, before: int | None = None, limit: int = 50) -> l
 
 
 def _append(
-    tx: Transaction, method: str, path: str, stage: str | None, *, actor: str, now: int, reverts: int | None = None
+    tx: Transaction,
+    method: str,
+    path: str,
+    wanted: dict[str, Any],
+    *,
+    actor: str,
+    now: int,
+    reverts: int | None = None,
 ) -> Change:
     """Write the change and announce it. The lock keeps two operators from both taking the same step back."""
+    hold(tx)
     tx.lock("rimlock-rollout")
-    standing = tx.one(
-        select(table.c.stage).where(table.c.method == method, table.c.path == path).order_by(table.c.id.desc()).limit(1)
-    )
-    before = standing["stage"] if standing else None
+    standing = tx.one(_of(method, path))
     row: dict[str, Any] = {
         "method": method,
         "path": path,
-        "stage": stage,
-        "before": before,
+        **wanted,
+        "before": standing["stage"] if standing else None,
         "actor": actor[:200],
         "at": now,
         "reverts": reverts,
     }
-    made = tx.value(insert(table).values(**row).returning(table.c.id))
+    made = Change(id=tx.value(insert(table).values(**row).returning(table.c.id)), **row)
     announce(tx, "rollout", method + " " + path[:40], now=now)
-    tx.emit(StageChanged(at=now, pattern=f"{method} {path}", stage=stage, before=before, actor=actor))
-    return Change(id=made, **row)
+    tx.emit(
+        StageChanged(
+            at=now, pattern=made.pattern, stage=made.stage, before=made.before, actor=actor, percent=made.percent
+        )
+    )
+    return made
 
 
 def _newest(tx: Transaction, pattern: str | None) -> Change | None:
     """The newest change that neither undoes another nor was undone itself."""
+    hold(tx)
     tx.lock("rimlock-rollout")
-    undone = select(table.c.reverts).where(table.c.reverts.is_not(None))
     query = (
-        select(table).where(table.c.reverts.is_(None), table.c.id.not_in(undone)).order_by(table.c.id.desc()).limit(1)
+        select(table).where(table.c.reverts.is_(None), table.c.id.not_in(_UNDONE)).order_by(table.c.id.desc()).limit(1)
     )
     if pattern is not None:
         method, _, path = parse_pattern(pattern)
@@ -128,5 +162,35 @@ def _in_force(tx: Transaction) -> list[Change]:
     return [_change(row) for row in tx.all(select(table).where(table.c.id.in_(newest)).order_by(table.c.id))]
 
 
+def _base(tx: Transaction, change: Change) -> list[Change]:
+    """Return what holds for the callers a partial change leaves out: the newest whole one under it, if any.
+
+    Under it is what was changed before and not taken back since. What only takes back is none of these: it says again
+    what another change said. Nor is the same stage for everybody, or a percentage could not be lowered from there.
+    """
+    if change.percent == _PLAIN["percent"]:
+        return []
+    whole = _of(change.method, change.path).where(
+        table.c.id < change.id,
+        table.c.percent == _PLAIN["percent"],
+        or_(table.c.stage.is_(None), table.c.stage != change.stage),
+        table.c.reverts.is_(None),
+        table.c.id.not_in(_UNDONE),
+    )
+    row = tx.one(whole)
+    return [] if row is None else [_change(row)]
+
+
+def _of(method: str, path: str) -> Select[Any]:
+    """The newest change of a target."""
+    return select(table).where(table.c.method == method, table.c.path == path).order_by(table.c.id.desc()).limit(1)
+
+
 def _change(row: RowMapping) -> Change:
     return Change(**row)
+
+
+_PLAIN: dict[str, Any] = {"stage": None, "percent": 100, "until": None}
+"""A target nothing was ever said of."""
+
+_UNDONE = select(table.c.reverts).where(table.c.reverts.is_not(None))

@@ -9,14 +9,21 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, get_args
 
 from rimlock.core.access import Permissions, Requirement, Rule, Stage
 from rimlock.core.errors import ConfigurationError
 from rimlock.core.principal import CredentialKind
+from rimlock.core.retire_tables import MEMBERS, retirement_of
+from rimlock.core.retirements import Retirement
 
 __all__ = ["ImportedKey", "RuleFile", "read_rule_file"]
+
+
+WHOLE = 100
+"""Percent of the callers a rule holds for that names no other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +44,7 @@ class RuleFile:
     rules: tuple[Rule, ...] = ()
     permissions: Permissions = field(default_factory=Permissions)
     keys: tuple[ImportedKey, ...] = ()
+    retirements: tuple[Retirement, ...] = ()
 
 
 def read_rule_file(path: Path) -> RuleFile:
@@ -54,7 +62,7 @@ def read_rule_file(path: Path) -> RuleFile:
 
 def parse_rules(content: Mapping[str, Any], name: str = "rimlock.toml") -> RuleFile:
     """Turn the content of the file into values. Raises ConfigurationError."""
-    _only(content, {"default", "route", "roles", "key"}, name)
+    _only(content, {"default", "route", "roles", "key", "retire"}, name)
     return RuleFile(
         default=_stage(content["default"], name) if "default" in content else None,
         rules=tuple(rule for place, entry in _tables(content, "route", name) for rule in _rules(entry, place, name)),
@@ -62,18 +70,39 @@ def parse_rules(content: Mapping[str, Any], name: str = "rimlock.toml") -> RuleF
             {role: _words(held, f"{name}: roles.{role}") for role, held in _roles(content, name).items()}
         ),
         keys=tuple(_key(entry, place) for place, entry in _tables(content, "key", name)),
+        retirements=tuple(_retirement(entry, place, name) for place, entry in _tables(content, "retire", name)),
     )
 
 
 def _rules(entry: Mapping[str, Any], place: str, name: str) -> list[Rule]:
-    _only(entry, {"match", "stage", "credentials", "roles", "permissions", "scopes", "fresh"}, place)
+    _only(
+        entry, {"match", "stage", "credentials", "roles", "permissions", "scopes", "fresh", "percent", "until"}, place
+    )
     stage = _stage(entry["stage"], place) if "stage" in entry else None
     requirement = _requirement(entry, place)
     patterns = _patterns(entry.get("match", ()), place)
     try:
-        return [Rule(pattern=pattern, stage=stage, requirement=requirement, source=name) for pattern in patterns]
+        return [
+            Rule(pattern=pattern, stage=stage, requirement=requirement, source=name, **_extent(entry, stage, place))
+            for pattern in patterns
+        ]
     except ConfigurationError as error:
         raise ConfigurationError(f"{place}: {error}") from None
+
+
+def _extent(entry: Mapping[str, Any], stage: Stage | None, place: str) -> dict[str, Any]:
+    """Return for how many callers the stage holds, and until when it is meant to."""
+    given = {name: entry[name] for name in ("percent", "until") if name in entry}
+    if given and stage is None:
+        raise ConfigurationError(f"{place}: {' and '.join(given)} says something of a stage; name the stage too")
+    percent, until = given.get("percent", WHOLE), given.get("until")
+    if type(percent) is not int:
+        raise ConfigurationError(f"{place}: percent is a whole number from 0 to 100")
+    if until is not None and not isinstance(until, date):
+        raise ConfigurationError(f"{place}: until is a date without quotes, like 2027-01-31")
+    if until is not None and stage is Stage.REQUIRED and percent == WHOLE:
+        raise ConfigurationError(f"{place}: required lets nobody through, so it needs no end; leave until out")
+    return given
 
 
 def _patterns(match: object, place: str) -> Sequence[str]:
@@ -116,6 +145,11 @@ def _key(entry: Mapping[str, Any], place: str) -> ImportedKey:
         scopes=_words(entry.get("scopes", ()), f"{place}: scopes"),
         roles=_words(entry.get("roles", ()), f"{place}: roles"),
     )
+
+
+def _retirement(entry: Mapping[str, Any], place: str, name: str) -> Retirement:
+    _only(entry, set(MEMBERS), place)
+    return retirement_of(entry, place, name)
 
 
 def _stage(value: object, place: str) -> Stage:

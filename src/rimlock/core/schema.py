@@ -30,13 +30,18 @@ __all__ = [
     "VERSION_TABLE",
     "account",
     "api_key",
+    "audit",
     "challenge",
+    "invitation",
     "journal",
+    "limit",
     "metadata",
-    "observation",
+    "retirement",
     "rollout",
     "session",
     "signing_key",
+    "usage",
+    "usage_batch",
     "user",
 ]
 
@@ -82,6 +87,8 @@ account = Table(
     Column("password_changed_at", BigInteger),
     Column("created_at", BigInteger, nullable=False),
     Column("deleted_at", BigInteger),
+    Column("password_expires_at", BigInteger),
+    Column("waiting", Boolean, nullable=False, server_default=false()),
 )
 """What somebody may do, kept beside any user table. The epoch goes up when every token issued so far must die."""
 
@@ -136,6 +143,7 @@ api_key = Table(
     Column("expires_at", BigInteger),
     Column("revoked_at", BigInteger),
     Column("last_used_at", BigInteger),
+    Column("replaced_by", String(32)),
     Index(None, "user_id"),
 )
 """API keys by SHA-256 digest; the key itself is shown once and stored nowhere."""
@@ -179,21 +187,106 @@ rollout = Table(
     Column("actor", String(200), nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("reverts", BigInteger),
+    Column("percent", Integer, nullable=False, server_default="100"),
+    Column("until", BigInteger),
     sqlite_autoincrement=True,
 )
 """Every change of a stage at run time, appended and never edited: the newest of a target is in force."""
 
-observation = Table(
-    "auth_observation",
+usage = Table(
+    "auth_usage",
     metadata,
+    Column("day", Integer, primary_key=True),
     Column("method", String(16), primary_key=True),
     Column("path", String(500), primary_key=True),
     Column("credential", String(16), primary_key=True),
     Column("credential_id", String(64), primary_key=True),
+    Column("stage", String(16), primary_key=True),
     Column("outcome", String(64), primary_key=True),
+    Column("client", String(40), primary_key=True),
     Column("label", String(200), nullable=False, server_default=""),
     Column("requests", BigInteger, nullable=False),
     Column("first_seen", BigInteger, nullable=False),
     Column("last_seen", BigInteger, nullable=False),
 )
-"""Who would have been refused, where, and since when."""
+"""Who called what, with which credential, and what a required route would have said: one row a day."""
+
+usage_batch = Table(
+    "auth_usage_batch",
+    metadata,
+    Column("writer", String(32), primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+"""How far each process wrote its counts, so that a batch that is tried again is counted once."""
+
+retirement = Table(
+    "auth_retirement",
+    metadata,
+    Column("id", _serial, primary_key=True, autoincrement=True),
+    Column("target", String(80), nullable=False),
+    Column("phase", String(16), nullable=False),
+    Column("deprecated_at", BigInteger),
+    Column("sunset_at", BigInteger),
+    Column("link", String(2000), nullable=False, server_default=""),
+    Column("percent", Integer, nullable=False, server_default="100"),
+    Column("windows", JSON, nullable=False, server_default=text("'[]'")),
+    Column("refuse_after_sunset", Boolean, nullable=False, server_default=false()),
+    Column("actor", String(200), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("reverts", BigInteger),
+    Index(None, "target", "id"),
+    sqlite_autoincrement=True,
+)
+"""Keys and kinds of credential on their way out, appended and never edited: the newest of a target is in force."""
+
+limit = Table(
+    "auth_limit",
+    metadata,
+    Column("key", String(128), primary_key=True),
+    Column("hits", Integer, nullable=False),
+    Column("resets_at", BigInteger, nullable=False),
+    Column("pending", Integer, nullable=False, server_default="0"),
+    Column("pending_until", BigInteger, nullable=False, server_default="0"),
+    Index(None, "resets_at"),
+)
+"""Failures, each count good until it resets, and attempts whose outcome is not known yet."""
+
+audit = Table(
+    "auth_audit",
+    metadata,
+    Column("id", _serial, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("event", String(64), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("actor", String(200), nullable=False, server_default=""),
+    Column("subject", String(64), nullable=False, server_default=""),
+    Column("address", String(45), nullable=False, server_default=""),
+    Column("agent", String(200), nullable=False, server_default=""),
+    Column("facts", JSON, nullable=False, server_default=text("'{}'")),
+    Index(None, "at"),
+    Index(None, "subject", "at"),
+    Index(None, "actor", "at"),
+    Index(None, "event", "at"),
+    sqlite_autoincrement=True,
+)
+"""Who did what to whom, when, from where, and how it ended. Appended in the transaction it tells of."""
+
+invitation = Table(
+    "auth_invitation",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("hint", String(32), nullable=False),
+    Column("note", String(200), nullable=False, server_default=""),
+    Column("email_key", String(320)),
+    Column("roles", JSON, nullable=False, server_default=text("'[]'")),
+    Column("seats", Integer, nullable=False),
+    Column("used", Integer, nullable=False, server_default="0"),
+    Column("created_by", String(200), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+    Index(None, "expires_at"),
+)
+"""Codes that let somebody make an account, by digest. `used` never passes `seats`."""

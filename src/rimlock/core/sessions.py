@@ -10,14 +10,14 @@ gets the same answer; a repeat afterwards means that two parties hold the token,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 
 from rimlock.core.database import Transition
 from rimlock.core.errors import CredentialExpired, CredentialInvalid, Unavailable
-from rimlock.core.events import Event
+from rimlock.core.events import Event, Told
 from rimlock.core.ids import new_id
 from rimlock.core.revocations import announce, hold
 from rimlock.core.schema import account as accounts
@@ -72,6 +72,8 @@ class Device:
     remembered: bool = True
     agent: str = ""
     address: str = ""
+    notes: str = field(default="", repr=False)
+    """What the device presented to be known by (see core.devices)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +116,7 @@ class Refreshed:
 class SessionStarted(Event):
     """Somebody signed in on a device."""
 
+    told = Told(self_made=lambda _: True)
     user_id: str
     session_id: str
     methods: str
@@ -125,6 +128,7 @@ class SessionStarted(Event):
 class SessionEnded(Event):
     """A session was ended before its time."""
 
+    told = Told(self_made=lambda event: event.reason == "logout")
     user_id: str
     session_id: str
     reason: str
@@ -134,6 +138,7 @@ class SessionEnded(Event):
 class RefreshReused(Event):
     """A refresh token was used again after its grace: two parties hold it. The session is ended."""
 
+    told = Told(outcome="refused")
     user_id: str
     session_id: str
     generation: int

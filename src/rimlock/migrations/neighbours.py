@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 __all__ = [
+    "BESIDE",
     "OURS",
     "forget_empty_version",
     "include_name",
@@ -34,6 +35,9 @@ __all__ = [
 OURS = frozenset(metadata.tables) | {VERSION_TABLE}
 """Names of every table this version makes, the version table included."""
 
+BESIDE = frozenset({"auth_owner", "auth_retrofit"})
+"""Ours too, but they come and go with the ownership of the host's rows, by themselves and in the host's database."""
+
 
 def include_name(name: str | None, type_: str, parent_names: Mapping[Any, str | None]) -> bool:
     """Say whether the host's Alembic should look at what is named so: everything but our tables.
@@ -42,7 +46,7 @@ def include_name(name: str | None, type_: str, parent_names: Mapping[Any, str | 
     whatever its name.
     """
     table = name if type_ == "table" else parent_names.get("table_name")
-    return parent_names.get("schema_name") is not None or table not in OURS
+    return parent_names.get("schema_name") is not None or table not in OURS | BESIDE
 
 
 def include_object(thing: Any, name: str | None, type_: str, reflected: bool, compare_to: Any) -> bool:  # noqa: FBT001
@@ -53,12 +57,13 @@ def include_object(thing: Any, name: str | None, type_: str, reflected: bool, co
     if not reflected or compare_to is not None:
         return True
     table = thing if type_ == "table" else getattr(thing, "table", None)
-    return getattr(table, "schema", None) is not None or getattr(table, "name", name) not in OURS
+    return getattr(table, "schema", None) is not None or getattr(table, "name", name) not in OURS | BESIDE
 
 
 def ours_only(name: str | None, type_: str, parent_names: Mapping[Any, str | None]) -> bool:
     """Say whether our Alembic should look at what is named so: our tables, and nothing else."""
-    return not include_name(name, type_, parent_names) or type_ == "schema"
+    table = name if type_ == "table" else parent_names.get("table_name")
+    return type_ == "schema" or (table not in BESIDE and not include_name(name, type_, parent_names))
 
 
 def standing_tables(connection: Connection) -> frozenset[str]:

@@ -1,0 +1,106 @@
+"""New accounts and deleted ones, whichever feature or command makes and removes them.
+
+Threat: a role or a standing that one way of making an account gives and another forgets; a key that outlives its owner.
+Source: OWASP ASVS 5.0 V7.4.2, V14.2.7, V15.3.3; design section 2 (features never import each other).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from rimlock.core import accounts, keys, sessions
+from rimlock.core.errors import AuthError
+from rimlock.core.events import Event, Told
+from rimlock.core.revocations import hold
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rimlock.core.accounts import Account
+    from rimlock.core.database import Transaction
+    from rimlock.core.users import NewUser, User, Users
+
+__all__ = ["Known", "Origin", "RegistrationClosed", "UserDeleted", "UserRegistered", "open_user", "remove_user"]
+
+Origin = Literal["registration", "invitation", "approval", "first_admin", "admin", "command"]
+"""How an account came to be. `approval`: registered, and waiting to be let in."""
+
+
+class RegistrationClosed(AuthError):
+    """Nobody may register here by themselves."""
+
+    code, status, title = "registration_closed", 403, "Registration is closed."
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A user and their standing."""
+
+    user: User
+    account: Account
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserRegistered(Event):
+    """An account was made. `by`: registration, invitation, approval (it waits), first_admin, admin or command.
+
+    `invitation_id`: by which invitation.
+    """
+
+    told = Told(self_made=lambda event: event.by not in {"admin", "command"})
+    user_id: str
+    by: Origin
+    invitation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserDeleted(Event):
+    """An account was deleted; sessions and keys ended with it. `by`: its owner, an administrator, or a rejection."""
+
+    user_id: str
+    by: Literal["owner", "admin", "rejection"] = "owner"
+
+
+def open_user(
+    users: Users,
+    tx: Transaction,
+    new: NewUser,
+    *,
+    now: int,
+    by: Origin,
+    password_hash: str | None = None,
+    roles: Iterable[str] = (),
+    verified: bool = False,
+    expires_at: int | None = None,
+    invitation_id: str | None = None,
+) -> Known:
+    """Make a user and give them a standing. Raises RegistrationConflict, InvalidRequest.
+
+    `expires_at`: the password is temporary, and good until then.
+    """
+    user = users.create(tx, new, now)
+    account = accounts.open_account(
+        tx,
+        user.id,
+        now=now,
+        password_hash=password_hash,
+        roles=roles,
+        verified=verified,
+        waiting=by == "approval",
+        expires_at=expires_at,
+    )
+    tx.emit(UserRegistered(at=now, user_id=user.id, by=by, invitation_id=invitation_id))
+    return Known(user, account)
+
+
+def remove_user(
+    users: Users, tx: Transaction, user_id: str, *, now: int, by: Literal["owner", "admin", "rejection"] = "owner"
+) -> None:
+    """Delete a user with sessions, keys and standing. Raises NotFound, LastAdmin."""
+    hold(tx)
+    sessions.end_all(tx, user_id, reason="deleted", now=now)
+    keys.revoke_all(tx, user_id, now=now)
+    accounts.close(tx, user_id, now=now)
+    users.delete(tx, user_id)
+    tx.emit(UserDeleted(at=now, user_id=user_id, by=by))
