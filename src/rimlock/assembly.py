@@ -9,9 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rimlock.core.access import Permissions
+from rimlock.core.devices import Devices
 from rimlock.core.errors import ConfigurationError
 from rimlock.core.follower import Bell, follow
 from rimlock.core.hashing import HashingPool
+from rimlock.core.limits import Limits
+from rimlock.core.limits_naming import LimitRules, Naming
 from rimlock.core.sessions import Device
 from rimlock.core.signing import Signing
 from rimlock.core.tokens import AccessTokens, TokenSettings, VerifiedTokens
@@ -19,20 +22,23 @@ from rimlock.crypto.passwords.policy import PasswordPolicy
 from rimlock.crypto.secret import RootSecret
 from rimlock.feature import Context, Feature
 from rimlock.web import redaction
+from rimlock.web.addresses import client_address
 from rimlock.web.browser import Browser
 from rimlock.web.credentials import BearerReader, Credentials
 from rimlock.web.entrance import Entrance
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from rimlock.core.clock import Clock
     from rimlock.core.database import Database
     from rimlock.core.follower import Follower
+    from rimlock.core.limits_counting import Counters
     from rimlock.core.revocations import Revocations
     from rimlock.core.rulefile import RuleFile
     from rimlock.crypto.passwords.hashes import PasswordHasher
     from rimlock.settings import Settings
+    from rimlock.web.addresses import Network
 
 __all__ = [
     "all_features",
@@ -101,6 +107,7 @@ def context(
 ) -> Context:
     """Return what features may use."""
     browser = Browser.of(settings.origins, settings.issuer, insecure=settings.insecure_cookies)
+    devices = Devices(root, int(settings.known_device.total_seconds()))
     return Context(
         settings=settings,
         clock=clock,
@@ -108,9 +115,11 @@ def context(
         passwords=HashingPool(hasher, workers=settings.hash_workers, queue_limit=settings.hash_queue),
         password_policy=_password_policy(settings),
         lifetimes=settings.lifetimes,
-        entrance=Entrance(tokens, root, browser, clock),
+        limits=_limits(settings, parts["database"], root, clock),
+        devices=devices,
+        entrance=Entrance(tokens, root, browser, clock, devices),
         browser=browser,
-        device=_device,
+        device=_describing(settings.proxies, browser),
         **parts,
     )
 
@@ -126,7 +135,7 @@ def credentials(
     """Return the readers of all credentials, those of access tokens first."""
     bearer = BearerReader(tokens, verified, given.revocations, reload_keys)
     others = [reader for feature in features for reader in feature.readers(given)]
-    return Credentials([bearer, *others], given.follower, given.settings.on_stale, given.clock)
+    return Credentials([bearer, *others], given.follower, given.settings.on_stale, given.clock, given.retirements)
 
 
 def redact_logs(settings: Settings) -> None:
@@ -180,11 +189,35 @@ def _bell(settings: Settings) -> Bell | None:
     return RedisBell(settings.redis_url)
 
 
-def _device(request: Any, remembered: bool, transport: str) -> Device:  # noqa: FBT001 - a seam of features
-    client = request.client
-    return Device(
-        transport="cookie" if transport == "cookie" else "body",
-        remembered=remembered,
-        agent=request.headers.get("user-agent", ""),
-        address=client.host if client else "",
+def _limits(settings: Settings, database: Database, root: RootSecret, clock: Clock) -> Limits:
+    rules = LimitRules(
+        rate=settings.login_rate,
+        lock_after=settings.lockout_after,
+        lock_seconds=int(settings.lockout_time.total_seconds()),
+        in_all=settings.failures_in_all,
+        visits=settings.registration_rate,
     )
+    return Limits(
+        database, Naming(rules, root), clock, shared=_shared_counters(settings), on_down=settings.on_limits_down
+    )
+
+
+def _shared_counters(settings: Settings) -> Counters | None:
+    if settings.limits_url is None:
+        return None
+    from rimlock.core.limits_redis import SharedCounters
+
+    return SharedCounters(settings.limits_url)
+
+
+def _describing(proxies: Sequence[Network], browser: Browser) -> Callable[[Any, bool, str], Device]:
+    def device(request: Any, remembered: bool, transport: str) -> Device:  # noqa: FBT001 - a seam of features
+        return Device(
+            transport="cookie" if transport == "cookie" else "body",
+            remembered=remembered,
+            agent=request.headers.get("user-agent", ""),
+            address=client_address(request.scope, proxies),
+            notes=browser.notes(request.scope, cookie=transport == "cookie"),
+        )
+
+    return device

@@ -10,20 +10,22 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 from rimlock import assembly
-from rimlock.core import challenges, observations, revocations, rollout, sessions
-from rimlock.core.access import Requirement, Rule, RuleBook
+from rimlock.core import audit, challenges, logbook, retiring, revocations, rollout, sessions, usage
+from rimlock.core.access import Requirement, Rule, RuleBook, share_of
 from rimlock.core.clock import Clock, system_clock
 from rimlock.core.database_sqlite import SQLiteDatabase
 from rimlock.core.engines import open_database
 from rimlock.core.errors import ConfigurationError, Unavailable
 from rimlock.core.events import Event
 from rimlock.core.observers import Background, Observers
+from rimlock.core.retirements import Retirements
 from rimlock.core.revocations import JournalWritten, Revocations
 from rimlock.core.rulefile import RuleFile, read_rule_file
 from rimlock.core.tokens import AccessTokens, JwtAccessTokens, VerifiedTokens
@@ -31,19 +33,21 @@ from rimlock.core.users import OwnUsers, Users
 from rimlock.crypto.passwords.hashes import PasswordHasher, PasswordHashes
 from rimlock.feature import Context, Feature
 from rimlock.settings import Settings, from_environment
+from rimlock.web.addresses import client_address
+from rimlock.web.counting import Counting
+from rimlock.web.credentials import Scope
 from rimlock.web.door import Door
 from rimlock.web.gate import Gate
 from rimlock.web.judge import GateJudge
 from rimlock.web.mounting import adopt, mounted, own_application, refuse_wildcard, secured
+from rimlock.web.refusals import Refusals
 from rimlock.web.token_endpoint import token_routes
 
 if TYPE_CHECKING:
     from rimlock.core.database import Database, Transaction
-    from rimlock.core.errors import AuthError
     from rimlock.core.login import Policy
     from rimlock.core.principal import Principal
     from rimlock.feature import Probe
-    from rimlock.web.routing import Target
 
 __all__ = ["Rimlock"]
 
@@ -82,14 +86,20 @@ class Rimlock:
         self.file = read_rule_file(settings.config) if settings.config else RuleFile()
         self._clock = clock
         self._background = Background()
+        self._proxies = settings.proxies
         self._observers = Observers(self._background)
         self._root = assembly.root_secret(settings)
+        self._salt = self._root.derive("rollout share")
         self._database = open_database(settings.database, self._observers.publish)
+        self._database.record = audit.record
+        self._observers.add(Event, logbook.tell)
+        self._refusals = Refusals(self._observers.publish, clock, self._proxies)
         self._revocations = Revocations()
         self._permissions = assembly.permissions(self.file, roles or {})
         self._tokens = tokens or JwtAccessTokens(assembly.token_settings(settings), self._permissions.of)
         self._verified = VerifiedTokens()
-        self._observations = observations.Observations()
+        self._usage = usage.Usage()
+        self._retirements = Retirements(self._share, self.file.retirements)
         self._signing = assembly.signing(settings, self._database, self._root, clock)
         self._follower = assembly.follower(settings, self._database, self._revocations)
         self._gate: Gate | None = None
@@ -177,22 +187,40 @@ class Rimlock:
         self._overdue.clear()
         await self.reload_keys()
         await self.reload_rules()
+        await self.reload_retirements()
         for feature in self.features:
             await feature.start(self.context)
+        self._watch()
         if self._gate is not None:
             await self._gate.self_test()
         self._started = self.judge.prepared = True
         while self._overdue:
             await self._overdue.pop()()
 
+    def _watch(self) -> None:
+        """Let features watch how requests are judged; what they watch has to be counted, if only for them."""
+        watchers = [one for feature in self.features if (one := feature.watcher(self.context)) is not None]
+        self._counting.watchers = tuple(watchers)
+        self.judge.counting = self._counting if watchers or self.settings.usage else None
+
     async def stop(self) -> None:
         """Write what waits, stop following, give the connections back. It can be started again."""
         with suppress(Unavailable):
             await self.flush()
+        self._refusals.settle(everything=True)
         await self._background.stop()
+        await self._flush_last()
         await self._follower.stop()
+        await self.context.limits.close()
         await self._database.close()
         self._started = self.judge.prepared = False
+
+    async def _flush_last(self) -> None:
+        """Write what was counted by work that was stopped: nobody comes after this."""
+        with suppress(Unavailable):
+            await self._write_usage()
+        if len(self._usage):
+            log.error("%d counts of usage could not be written before the stop", len(self._usage))
 
     async def reload_keys(self) -> None:
         """Read the signing keys again; when they changed, verify every token anew."""
@@ -211,28 +239,37 @@ class Rimlock:
         running = await self._database.read(rollout.running_rules)
         self.judge.rules = self.judge.rules.with_running(running)
 
+    async def reload_retirements(self) -> None:
+        """Read again which credentials are on their way out."""
+        configured = self._retirements.configured
+        self._retirements.use(await self._database.read(lambda tx: retiring.in_force(tx, configured)))
+
     async def rotate_signing_key(self, *, lead: int = KEY_LEAD_SECONDS) -> str:
         """Make the next signing key; it signs after `lead` seconds, and tokens of the old ones stay good meanwhile."""
         return await self._signing.rotate(lead=lead)
 
     async def flush(self) -> None:
-        """Write what waits: observations, and what features keep back. What cannot be written is kept.
+        """Write what waits: usage, and what features keep back. What cannot be written is kept.
 
         Raises Unavailable.
         """
-        await self._write_observations()
+        await self._write_usage()
         for feature in self.features:
             await feature.flush(self.context)
 
-    async def _write_observations(self) -> None:
-        drained = self._observations.drain()
-        if not drained:
-            return
-        try:
-            await self._database.write(lambda tx: observations.write(tx, drained))
-        except Unavailable:
-            self._observations.put_back(drained)
-            raise
+    async def _write_usage(self) -> None:
+        """Write the batches that an earlier attempt left, then what was counted since."""
+        if not self.settings.usage:
+            return self._usage.discard()
+        await self._write_batches()
+        self._usage.cut()
+        return await self._write_batches()
+
+    async def _write_batches(self) -> None:
+        now = int(self._clock())
+        for batch in self._usage.batches():
+            await self._database.write(partial(usage.write_batch, batch=batch, now=now))
+            self._usage.settle(batch)
 
     def _context(self, users: Users, hasher: PasswordHasher, policies: tuple[Policy, ...]) -> Context:
         return assembly.context(
@@ -246,7 +283,8 @@ class Rimlock:
             tokens=self._tokens,
             revocations=self._revocations,
             follower=self._follower,
-            observations=self._observations,
+            usage=self._usage,
+            retirements=self._retirements,
             permissions=self._permissions.of,
             ring=lambda: self._signing.ring,
             rules=lambda: self.judge.rules,
@@ -254,6 +292,7 @@ class Rimlock:
             probes=self._probes,
             flush=self.flush,
             flush_later=self._flush_later,
+            on=self.on,
         )
 
     def _probes(self) -> dict[str, Probe]:
@@ -263,20 +302,28 @@ class Rimlock:
         credentials = assembly.credentials(
             self.context, self.features, self._tokens, self._verified, reload_keys=self._look_for_keys
         )
-        door = Door(credentials, self._database, self.context.users, self._revocations, self._clock)
+        door = Door(credentials, self._database, self.context.users, self._revocations, self._refusals, self._clock)
+        self._counting = Counting(self._usage, credentials, clock=self._clock, soon=self._flush_later)
         judge = GateJudge(
             RuleBook(code=rules, file=self.file.rules, default=self.file.default or self.settings.default_stage),
             credentials,
             door=door,
             prepare=self.start,
             look=self._follower.current,
-            observe=self._observe,
+            counting=self._counting if self.settings.usage else None,
+            caller=self._caller,
+            later=self._background.start,
+            refused=self._refusals.note,
+            salt=self._salt,
             clock=self._clock,
         )
         return door, judge
 
     def _listen_to_journal(self) -> None:
         self._revocations.on_change.setdefault("rollout", []).append(lambda _: self._soon(self.reload_rules))
+        retiring_by_name = any(entry.target.startswith("name:") for entry in self.file.retirements)
+        for kind in ("retirement", "key") if retiring_by_name else ("retirement",):
+            self._revocations.on_change.setdefault(kind, []).append(lambda _: self._soon(self.reload_retirements))
         self._revocations.on_change.setdefault("signing_key", []).append(lambda _: self._soon(self.reload_keys))
         self.on(JournalWritten, self._follower.note)
 
@@ -300,10 +347,16 @@ class Rimlock:
                     log.error("a change could not be read yet: %s", type(error).__name__)  # noqa: TRY400 - values
                     await asyncio.sleep(LOOK_SECONDS)
 
-    def _observe(self, target: Target | None, principal: Principal | None, error: AuthError) -> None:
-        method, path = (target.method, target.path) if target else ("*", "unmatched")
-        self._observations.note(method, path, principal, error, int(self._clock()))
-        self._flush_later()
+    def _caller(self, scope: Scope) -> str:
+        """Name a caller without a credential, for percentages: where from, and with what program."""
+        agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
+        return f"{client_address(scope, self._proxies)} {agent[:500].decode('latin-1')}"
+
+    def _share(self, principal: Principal, scope: Scope | None) -> int:
+        """Where a caller stands in a brownout for some: a key that many hold comes from many places."""
+        place = "" if scope is None else self._caller(scope)
+        who = principal.credential_id if principal.kind == "key" else principal.subject
+        return share_of(f"{who} {place}", self._salt)
 
     def _flush_later(self) -> None:
         loop = asyncio.get_running_loop()
@@ -313,7 +366,13 @@ class Rimlock:
 
     def _flush_soon(self) -> None:
         self._flushing = None
-        self._background.start(self.flush())
+        self._background.start(self._flush_or_again())
+
+    async def _flush_or_again(self) -> None:
+        try:
+            await self.flush()
+        except Unavailable:
+            self._flush_later()  # also when no request comes any more
 
     def _follow_lifespan(self, app: Any) -> None:
         theirs = app.router.lifespan_context
@@ -338,6 +397,7 @@ class Rimlock:
         while True:
             for _ in range(int(TIDY_SECONDS / LOOK_SECONDS)):
                 self._follower.current()
+                self._refusals.settle()
                 await asyncio.sleep(LOOK_SECONDS)
             try:
                 await self._tidy()
@@ -348,16 +408,27 @@ class Rimlock:
         """Forget what is over, and rotate the signing key when it is due."""
         now = int(self._clock())
         self._revocations.forget(now)
-        await self._database.write(lambda tx: _forget(tx, now))
+        kept = now - int(self.settings.usage_kept.total_seconds())
+        await self._database.write(lambda tx: _forget(tx, now, kept // usage.DAY))
+        await self._database.write(self.context.limits.forget_expired)
+        await self._forget_audit(now)
         if self._signing.due():
             await self.rotate_signing_key()
 
+    async def _forget_audit(self, now: int) -> None:
+        """Delete the rows of the audit that reached their time, some at once, so that nobody waits long."""
+        before = now - int(self.settings.audit_kept.total_seconds())
+        while await self._database.write(lambda tx: audit.forget_before(tx, before, now=now)):
+            pass
 
-def _forget(tx: Transaction, now: int) -> None:
+
+def _forget(tx: Transaction, now: int, oldest_day: int) -> None:
     """Delete what no living token and no open answer can be concerned by."""
     revocations.forget_expired(tx, now)
     sessions.forget_ended(tx, before=now - revocations.KEPT_SECONDS)
     challenges.forget_expired(tx, before=now - revocations.KEPT_SECONDS)
+    usage.forget_before(tx, oldest_day)
+    usage.forget_batches(tx, before=now - 7 * usage.DAY)
 
 
 _INSTALLED: WeakSet[Rimlock] = WeakSet()

@@ -18,13 +18,17 @@ if TYPE_CHECKING:
     from rimlock.core.access import RuleBook
     from rimlock.core.clock import Clock
     from rimlock.core.database import Database
+    from rimlock.core.devices import Devices
     from rimlock.core.follower import Follower
     from rimlock.core.hashing import HashingPool
     from rimlock.core.keyring import KeyRing
+    from rimlock.core.limits import Limits
     from rimlock.core.login import Policy
-    from rimlock.core.observations import Observations
+    from rimlock.core.observers import Handler
+    from rimlock.core.retirements import Retirements
     from rimlock.core.revocations import Revocations
     from rimlock.core.sessions import Device, Lifetimes
+    from rimlock.core.usage import Key, Usage
     from rimlock.core.users import Users
     from rimlock.crypto.passwords.policy import PasswordPolicy
     from rimlock.crypto.secret import RootSecret
@@ -34,7 +38,7 @@ if TYPE_CHECKING:
     from rimlock.web.entrance import Entrance
     from rimlock.web.routing import RouteTable
 
-__all__ = ["Context", "Feature", "Form", "GrantHandler", "Probe"]
+__all__ = ["Context", "Feature", "Form", "GrantHandler", "Probe", "Watch"]
 
 Form = Mapping[str, str]
 GrantHandler = Callable[["Request", Form], Awaitable["Response"]]
@@ -42,6 +46,9 @@ GrantHandler = Callable[["Request", Form], Awaitable["Response"]]
 
 Probe = Callable[[], Awaitable[Mapping[str, Any]]]
 """One part of the health check; raises when the part is not well."""
+
+Watch = Callable[["Key"], None]
+"""Is told under which key of usage a request was counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +61,8 @@ class Context:
     database: Database
     users: Users
     passwords: HashingPool
+    limits: Limits
+    devices: Devices
     password_policy: PasswordPolicy
     policies: Sequence[Policy]
     lifetimes: Lifetimes
@@ -61,7 +70,8 @@ class Context:
     browser: Browser
     revocations: Revocations
     follower: Follower
-    observations: Observations
+    usage: Usage
+    retirements: Retirements
     permissions: Callable[[frozenset[str]], frozenset[str]]
     """What roles allow, by configuration."""
     ring: Callable[[], KeyRing]
@@ -73,9 +83,11 @@ class Context:
     probes: Callable[[], Mapping[str, Probe]]
     """The parts of the health check, of all features."""
     flush: Callable[[], Awaitable[None]]
-    """Write what waits (observations, and what features keep back) now."""
+    """Write what waits (usage, and what features keep back) now."""
     flush_later: Callable[[], None]
     """Write what waits within a second; costs nothing when that is under way already."""
+    on: Callable[[type[Any], Handler], None]
+    """Call a handler after every committed event of a type; see Rimlock.on."""
     device: Callable[[Request, bool, str], Device]
     """Describe where a sign-in comes from: request, remembered, transport."""
 
@@ -103,6 +115,12 @@ class Feature:
     def probes(self, context: Context) -> Mapping[str, Probe]:  # noqa: ARG002 - subclasses use it
         """Return parts of the health check, by name."""
         return {}
+
+    def watcher(self, context: Context) -> Watch | None:
+        """Return what is told how each request to the host's routes was judged, while it is; None for nothing.
+
+        Asked once, after `start`. It must be quick and raise nothing.
+        """
 
     async def start(self, context: Context) -> None:
         """Do what has to be done once, before the first request."""

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
     from rimlock.web.credentials import Scope
 
-__all__ = ["REQUEST_HEADER", "Browser", "CrossSite"]
+__all__ = ["DEVICE_HEADER", "REQUEST_HEADER", "Browser", "CrossSite"]
+
+DEVICE_HEADER = "X-Rimlock-Device"
+"""In it a client without cookies sends the `device_token` of its last sign-in, to be known."""
 
 REQUEST_HEADER = "X-Rimlock"
 """A page must send this header with any value: another site cannot, without asking for leave first."""
@@ -54,11 +57,19 @@ class Browser:
         Read by hand: the parser of the standard library stops at the first cookie of somebody else's that it finds
         odd, and the user would be signed out by it. HTTP/2 may split the header (RFC 9113 section 8.2.3).
         """
-        wanted = self.cookie.encode()
-        pairs = (pair.partition(b"=") for line in _all(scope, b"cookie") for pair in line.split(b";"))
-        found = [value.strip() for name, _, value in pairs if name.strip() == wanted]
-        # Two of them were not both set by us, and nothing says which one was.
-        return found[0].decode("latin-1") if len(found) == 1 and found[0] else None
+        return _cookie(scope, self.cookie)
+
+    @property
+    def device_cookie(self) -> str:
+        """The name of the cookie by which a device is known."""
+        return f"{self.cookie}-device"
+
+    def notes(self, scope: Scope, *, cookie: bool) -> str:
+        """Return what the device presents to be known by: in its header, or in the cookie where cookies are used."""
+        sent = header(scope, DEVICE_HEADER.lower().encode())
+        if sent is not None:
+            return sent.decode("latin-1")
+        return (_cookie(scope, self.device_cookie) or "") if cookie else ""
 
     def check(self, scope: Scope) -> None:
         """Refuse a request whose page may not use the cookie. Raises CrossSite."""
@@ -72,6 +83,13 @@ class Browser:
         if not origins and sites and sites[0] not in {b"same-origin", b"none"}:
             raise CrossSite
 
+    def keep_notes(self, notes: str, seconds: int) -> str:
+        """Return the `Set-Cookie` value by which the device is known. It outlives the session, and opens nothing."""
+        return (
+            f"{self.device_cookie}={notes}; Path=/; HttpOnly; SameSite=Strict"
+            f"{'; Secure' if self.secure else ''}; Max-Age={seconds}"
+        )
+
     def keep(self, token: str, seconds: int | None) -> str:
         """Return the `Set-Cookie` value that keeps the token: for `seconds`, or until the browser closes."""
         lasting = "" if seconds is None else f"; Max-Age={seconds}"
@@ -80,6 +98,14 @@ class Browser:
     def drop(self) -> str:
         """Return the `Set-Cookie` value that takes the token away."""
         return f"{self.cookie}=; Path=/; HttpOnly; SameSite=Strict{'; Secure' if self.secure else ''}; Max-Age=0"
+
+
+def _cookie(scope: Scope, name: str) -> str | None:
+    wanted = name.encode()
+    pairs = (pair.partition(b"=") for line in _all(scope, b"cookie") for pair in line.split(b";"))
+    found = [value.strip() for name, _, value in pairs if name.strip() == wanted]
+    # Two of them were not both set by us, and nothing says which one was.
+    return found[0].decode("latin-1") if len(found) == 1 and found[0] else None
 
 
 def _all(scope: Scope, wanted: bytes) -> list[bytes]:

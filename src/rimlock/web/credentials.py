@@ -22,6 +22,7 @@ from rimlock.web.recall import AUTHORIZATION, Identity, Recollection, watched_he
 
 if TYPE_CHECKING:
     from rimlock.core.follower import Follower, OnStale
+    from rimlock.core.retirements import Retirements
     from rimlock.core.revocations import Revocations
     from rimlock.core.tokens import AccessTokens, VerifiedTokens
 
@@ -32,6 +33,7 @@ __all__ = [
     "Identity",
     "KeyReader",
     "Reader",
+    "Retired",
     "from_authorization",
     "from_header",
     "from_path",
@@ -51,6 +53,20 @@ class Reader(Protocol):
         """Return the principal, the reason why a credential of ours is bad, None, or an awaitable of these."""
 
 
+@dataclass(frozen=True, slots=True)
+class Accompanied(Identity):
+    """An identity beside which the request carries other good credentials."""
+
+    others: tuple[Principal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Retired(Identity):
+    """An identity whose credential is on its way out and refused now. `whose`: for those who count."""
+
+    whose: Principal | None = None
+
+
 NOBODY = Identity(None, None)
 
 
@@ -58,11 +74,17 @@ class Credentials:
     """Asks every reader in turn. The first principal counts; a bad credential is remembered, never hidden."""
 
     def __init__(
-        self, readers: Sequence[Reader], follower: Follower, on_stale: OnStale, clock: Callable[[], float]
+        self,
+        readers: Sequence[Reader],
+        follower: Follower,
+        on_stale: OnStale,
+        clock: Callable[[], float],
+        retirements: Retirements,
     ) -> None:
         """`on_stale`: what to do while the follower cannot vouch for its memory."""
+        self.retirements = retirements
         self._readers = tuple(readers)
-        self._watched = watched_headers(self._readers)
+        self.watched = watched_headers(self._readers)
         self._bearer = next((reader for reader in self._readers if isinstance(reader, BearerReader)), None)
         self._follower = follower
         self._on_stale = on_stale
@@ -70,11 +92,54 @@ class Credentials:
 
     def identify(self, scope: Scope) -> Identity | Awaitable[Identity]:
         """Work out who the request is. Raises Unavailable when revocations cannot be known."""
-        return self._identify(scope) if self._follower.current() else self._identify_stale(scope)
+        found = self._identify(scope) if self._follower.current() else self._identify_stale(scope)
+        if not self.retirements.active:
+            return found
+        return self._retire(found, scope) if isinstance(found, Identity) else self._retire_later(found, scope)
+
+    def known(self, scope: Scope) -> Identity | None:
+        """Return who the request is if that is remembered, or it carries nothing; None where that has to be asked."""
+        watched = self.watched
+        if watched is None or self._bearer is None or not self._follower.current():
+            return None
+        carried = [pair for pair in scope["headers"] if pair[0] in watched]
+        if len(carried) > 1:
+            return None
+        if not carried:
+            return NOBODY
+        found = self._bearer.recollection.recall((carried[0][0], carried[0][1]), self._clock())
+        return found if found is None or not self.retirements.active else self._retire(found, scope)
+
+    @property
+    def retiring(self) -> bool:
+        """Whether any credential is on its way out."""
+        return bool(self.retirements.active)
+
+    def _retire(self, identity: Identity, scope: Scope) -> Identity:
+        """Take into account that a credential may be on its way out: the one that counts, or one beside it."""
+        if identity.principal is None:
+            return identity
+        notice = self.retirements.judge(identity.principal, self._clock(), scope)
+        if notice is None:
+            return self._retire_others(identity, scope) if isinstance(identity, Accompanied) else identity
+        if notice.error is None:
+            return Identity(identity.principal, identity.bad, notice)
+        return Retired(None, notice.error, notice, identity.principal)
+
+    def _retire_others(self, identity: Accompanied, scope: Scope) -> Identity:
+        """Tell of a key that is sent beside a credential which counts. Refused, it is a bad one beside a good one."""
+        for other in identity.others:
+            notice = self.retirements.judge(other, self._clock(), scope)
+            if notice is not None:
+                return Identity(identity.principal, identity.bad or notice.error, notice)
+        return identity
+
+    async def _retire_later(self, waiting: Awaitable[Identity], scope: Scope) -> Identity:
+        return self._retire(await waiting, scope)
 
     def _identify(self, scope: Scope) -> Identity | Awaitable[Identity]:
         now = self._clock()
-        watched = self._watched
+        watched = self.watched
         if watched is None:
             return self._ask(scope, now)
         carried = [pair for pair in scope["headers"] if pair[0] in watched]
@@ -94,17 +159,19 @@ class Credentials:
     def _ask(self, scope: Scope, now: float) -> Identity | Awaitable[Identity]:
         principal: Principal | None = None
         bad: AuthError | None = None
+        others: tuple[Principal, ...] = ()
         for place, reader in enumerate(self._readers):
             answer = reader.read(scope, now)
             if answer is None:
                 continue
             if isinstance(answer, Principal):
+                others = others if principal is None else (*others, answer)
                 principal = principal or answer
             elif isinstance(answer, AuthError):
                 bad = bad or answer
             else:
-                return self._finish(scope, now, answer, place, Identity(principal, bad))
-        return Identity(principal, bad) if principal or bad else NOBODY
+                return self._finish(scope, now, answer, place, _identity(principal, bad, others))
+        return _identity(principal, bad, others) if principal or bad else NOBODY
 
     async def _finish(
         self, scope: Scope, now: float, waiting: Awaitable[Answer], place: int, so_far: Identity
@@ -315,7 +382,13 @@ def _segment(part: str) -> str:
     return "[^/]+" if part.startswith("{") and part.endswith("}") else re.escape(part)
 
 
+def _identity(principal: Principal | None, bad: AuthError | None, others: tuple[Principal, ...]) -> Identity:
+    return Accompanied(principal, bad, None, others) if others else Identity(principal, bad)
+
+
 def _with(identity: Identity, answer: Answer) -> Identity:
+    others = identity.others if isinstance(identity, Accompanied) else ()
     if isinstance(answer, Principal):
-        return Identity(identity.principal or answer, identity.bad)
-    return Identity(identity.principal, identity.bad or answer)
+        beside = (*others, answer) if identity.principal else others
+        return _identity(identity.principal or answer, identity.bad, beside)
+    return _identity(identity.principal, identity.bad or answer, others)

@@ -16,6 +16,7 @@ from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
 from rimlock.core.access import ANYONE_KNOWN, Requirement
+from rimlock.core.acting import become
 from rimlock.core.errors import AuthError
 from rimlock.core.principal import Principal
 from rimlock.core.users import User
@@ -60,9 +61,11 @@ class _Required(_Asking):
         scope = connection.scope
         try:
             found = door_of(scope).principal(scope, self.requirement)
-            return found if isinstance(found, Principal) else await found
+            principal = found if isinstance(found, Principal) else await found
         except AuthError as error:
             raise Refusal(error) from None
+        become(principal)
+        return principal
 
 
 class _Optional(_Asking):

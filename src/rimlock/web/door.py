@@ -20,8 +20,12 @@ if TYPE_CHECKING:
     from rimlock.core.database import Database
     from rimlock.core.revocations import Revocations
     from rimlock.core.users import User, Users
+    from rimlock.web.refusals import Refusals
 
 __all__ = ["Door", "door_of"]
+
+NOTHING = Requirement()
+"""What is asked of a request that may come as anybody."""
 
 USER_SECONDS = 5.0
 LARGEST_CACHE = 10_000
@@ -36,12 +40,17 @@ class Door:
         database: Database,
         users: Users,
         revocations: Revocations,
+        refusals: Refusals,
         clock: Callable[[], float],
     ) -> None:
-        """Remember user rows for a few seconds, and no longer than until the journal says that they changed."""
+        """Remember user rows for a few seconds, and no longer than until the journal says that they changed.
+
+        `refusals` takes note of who is turned away.
+        """
         self._credentials = credentials
         self._database = database
         self._users = users
+        self.refusals = refusals
         self._clock = clock
         self._rows: dict[str, tuple[User, float]] = {}
         self._drops = 0
@@ -52,26 +61,30 @@ class Door:
         self._rows.pop(user_id, None)
 
     def principal(self, scope: Scope, requirement: Requirement) -> Principal | Awaitable[Principal]:
-        """Return who the request acts as. Raises the AuthError that says what is missing."""
+        """Return who the request acts as. Raises the AuthError that says what is missing, and takes note of it."""
         passage: Passage | None = scope.get(PASSAGE)
         if passage is not None:
             if requirement is ANYONE_KNOWN and passage.error is None and passage.principal is not None:
                 return passage.principal
-            return self._admit(Identity(passage.principal, None if passage.principal else passage.error), requirement)
+            bad = None if passage.principal else passage.error
+            return self._admit(scope, Identity(passage.principal, bad), requirement)
         identity = self._credentials.identify(scope)
         if type(identity) is Recalled and requirement is ANYONE_KNOWN:
             return identity.principal
         if isinstance(identity, Identity):
-            return self._admit(identity, requirement)
-        return self._admit_later(identity, requirement)
+            return self._admit(scope, identity, requirement)
+        return self._admit_later(scope, identity, requirement)
 
     async def optional(self, scope: Scope) -> Principal | None:
         """Return who the request acts as, or None for nobody. A bad credential of ours is an error, not nobody."""
         try:
-            found = self.principal(scope, Requirement())
+            found = self.principal(scope, NOTHING)
             return found if isinstance(found, Principal) else await found
         except CredentialMissing:
             return None
+        except CredentialInvalid as error:
+            self.refusals.note(scope, error)
+            raise
 
     async def user(self, principal: Principal) -> User:
         """Return the user behind the principal. Raises CredentialInvalid when there is none (a service key)."""
@@ -96,12 +109,14 @@ class Door:
         self._rows[user_id] = (found, self._clock() + USER_SECONDS)
         return found
 
-    async def _admit_later(self, waiting: Awaitable[Identity], requirement: Requirement) -> Principal:
-        return self._admit(await waiting, requirement)
+    async def _admit_later(self, scope: Scope, waiting: Awaitable[Identity], requirement: Requirement) -> Principal:
+        return self._admit(scope, await waiting, requirement)
 
-    def _admit(self, identity: Identity, requirement: Requirement) -> Principal:
+    def _admit(self, scope: Scope, identity: Identity, requirement: Requirement) -> Principal:
         decision = decide(Stage.REQUIRED, requirement, identity.principal, identity.bad, self._clock())
         if decision.error is not None:
+            if requirement is not NOTHING:
+                self.refusals.note(scope, decision.error, identity.principal)
             raise decision.error
         return cast("Principal", decision.principal)
 

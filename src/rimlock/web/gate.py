@@ -16,16 +16,18 @@ from typing import Any, Protocol
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rimlock.core.errors import AuthError, ConfigurationError, Unavailable
+from rimlock.core.retirements import Notice
 from rimlock.web.gate_canary import CanaryFailure, layers, prove
 from rimlock.web.gate_own import OwnRoutes
 from rimlock.web.problems import Refusal, problem
 from rimlock.web.routing import RouteTable, Target, versions
 from rimlock.web.routing_shapes import inner_router
+from rimlock.web.telling import serve, telling
 
 __all__ = ["Gate", "Judge", "Verdict"]
 
-Verdict = AuthError | None
-"""None lets the request through."""
+Verdict = AuthError | Notice | None
+"""None lets the request through; a notice does too, and its headers go with the answer."""
 
 _JUDGED = frozenset({"http", "websocket"})
 _CLOSE_CODES = {401: 4401, 403: 4403, 503: 4503}
@@ -50,7 +52,7 @@ class Gate:
     websockets accepted and then closed with 4401, 4403 or 4503, the only way a script can read the reason.
     """
 
-    __slots__ = ("_close_after_accept", "_inner", "_judge", "_off", "_own", "_router", "_table")
+    __slots__ = ("_close_after_accept", "_inner", "_judge", "_off", "_overhear", "_own", "_router", "_table")
 
     def __init__(
         self,
@@ -67,6 +69,8 @@ class Gate:
         self._table = RouteTable(app)
         self._own = None if own is None else OwnRoutes(own, own_prefix, own_paths, self._table)
         self._judge = judge
+        # What a caller of ours is told whose credential is being retired. Only a judge who knows such has it.
+        self._overhear: Callable[[Scope], Notice | None] | None = getattr(judge, "overhear", None)
         self._close_after_accept = close_after_accept
         self._inner: ASGIApp = self._router.middleware_stack
         self._off = False
@@ -103,12 +107,18 @@ class Gate:
         """The host's routes, as the gate sees them."""
         return self._table
 
+    @property
+    def own(self) -> OwnRoutes | None:
+        """Our own routes, which are not judged here."""
+        return self._own
+
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one connection. What need not wait is done here: one coroutine less for every request of the host."""
         if self._off or scope["type"] not in _JUDGED:
             return self._inner(scope, receive, send)
         if self._own is not None and (own_scope := self._own.claim(scope)) is not None:
-            return self._own.app(own_scope, receive, send)
+            notice = None if self._overhear is None else self._overhear(own_scope)
+            return self._own.app(own_scope, receive, send if notice is None else telling(notice, send))
         try:
             verdict = self._judge(scope, self._table.resolve(scope))
         except AuthError as refused:
@@ -120,18 +130,20 @@ class Gate:
         return self._settle(verdict, scope, receive, send)
 
     async def _settle(
-        self, verdict: AuthError | Awaitable[Verdict], scope: Scope, receive: Receive, send: Send
+        self, verdict: AuthError | Notice | Awaitable[Verdict], scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Wait for the verdict where that is needed, and act on it."""
         settled: Verdict
         try:
-            settled = verdict if isinstance(verdict, AuthError) else _sound(await verdict)
+            settled = verdict if isinstance(verdict, AuthError | Notice) else _sound(await verdict)
         except AuthError as refused:
             settled = refused
         except Exception as failure:  # noqa: BLE001 - whatever failed, the request is not let through
             settled = _failed(failure)
         if settled is None:
             return await self._inner(scope, receive, send)
+        if isinstance(settled, Notice):
+            return await serve(self._inner, settled, scope, receive, send)
         return await self._refuse(settled, scope, receive, send)
 
     async def _refuse(self, verdict: AuthError, scope: Scope, receive: Receive, send: Send) -> None:
@@ -161,7 +173,7 @@ def _router_of(app: Any) -> Any:
 
 def _sound(verdict: Verdict) -> Verdict:
     """Return the verdict if it is one: anything else, False and True too, is a judge that failed."""
-    if verdict is not None and not isinstance(verdict, AuthError):
+    if verdict is not None and not isinstance(verdict, AuthError | Notice):
         raise TypeError(f"a judge answered {type(verdict).__name__}")
     return verdict
 
@@ -190,5 +202,5 @@ async def _accept_and_close(verdict: AuthError, scope: Scope, receive: Receive, 
     await receive()
     # A browser that offered protocols drops a connection that names none. The first is a name; a token may follow it.
     offered = scope.get("subprotocols") or [None]
-    await send({"type": "websocket.accept", "subprotocol": offered[0], "headers": []})
+    await send({"type": "websocket.accept", "subprotocol": offered[0], "headers": list(verdict.headers)})
     await send({"type": "websocket.close", "code": _close_code(verdict), "reason": verdict.code})

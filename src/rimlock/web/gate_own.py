@@ -38,6 +38,16 @@ class OwnRoutes:
         self._known = known or _by_template(self._routes)
         self._refuse_clashes()
 
+    @property
+    def prefix(self) -> str:
+        """The path below which they stand."""
+        return self._prefix
+
+    @property
+    def table(self) -> RouteTable | None:
+        """The routes, without the prefix; None where they cannot be read."""
+        return self._routes
+
     def claim(self, scope: Scope) -> Scope | None:
         """Return the scope our application gets, None when the request is the host's."""
         path: str = scope["path"]

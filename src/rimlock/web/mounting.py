@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI
@@ -18,7 +18,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
 
 from rimlock.core.access import ANYONE_KNOWN, Requirement, Stage, shortcoming
+from rimlock.core.acting import Acting, begin, end
 from rimlock.core.errors import AuthError, ConfigurationError
+from rimlock.web.addresses import Network, client_address
 from rimlock.web.gate import Gate
 from rimlock.web.judge import DOOR, PASSAGE, Passage
 from rimlock.web.openapi import fit_openapi, security_schemes
@@ -65,7 +67,7 @@ def own_application(routers: Iterable[APIRouter]) -> FastAPI:
 def mounted(app: Any, judge: GateJudge, own: FastAPI, settings: Settings) -> Gate:
     """Put the gate and our routes onto `app`. Raises ConfigurationError where that would not be safe."""
     refuse_wildcard(app)
-    own.add_middleware(_Prepared, judge=judge)
+    own.add_middleware(_Prepared, judge=judge, proxies=settings.proxies)
     return Gate.install(app, judge, own=own, own_prefix=settings.prefix)
 
 
@@ -79,9 +81,10 @@ def secured(app: Any, gate: Gate, own: FastAPI, settings: Settings, rules: Calla
         ruling = rules().ruling(target.method, target.path)
         kinds = ruling.requirement.credentials or {"token", "key"}
         accepted = [*(token if "token" in kinds else []), *(keys if "key" in kinds else [])]
-        if ruling.stage is Stage.REQUIRED:
+        if not ruling.permissive:
             return accepted
-        return [*accepted, {}] if ruling.stage is Stage.OPTIONAL else None
+        partly = ruling.stage is Stage.REQUIRED or ruling.otherwise is not None
+        return [*accepted, {}] if partly or ruling.stage is Stage.OPTIONAL else None
 
     fit_openapi(
         app,
@@ -156,9 +159,10 @@ def _busy(route: Any) -> int:
 class _Prepared:
     """Starts what is not started before the first request of ours, and lets our own dependencies find the door."""
 
-    def __init__(self, app: ASGIApp, judge: GateJudge) -> None:
+    def __init__(self, app: ASGIApp, judge: GateJudge, proxies: Sequence[Network]) -> None:
         self._app = app
         self._judge = judge
+        self._proxies = proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope.pop(PASSAGE, None)  # an installation around this one may have left its own
@@ -172,7 +176,16 @@ class _Prepared:
                     await problem(error)(scope, receive, send)
                     return
         scope[DOOR] = self._judge.door
-        await self._app(scope, receive, send)
+        token = begin(_who(scope, self._proxies))
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            end(token)
+
+
+def _who(scope: Scope, proxies: Sequence[Network]) -> Acting:
+    agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
+    return Acting(address=client_address(scope, proxies), agent=agent[:500].decode("latin-1"))
 
 
 def refuse_wildcard(app: Any) -> None:

@@ -32,13 +32,17 @@ class UserAnswer(BaseModel):
 
 
 class TokenAnswer(BaseModel):
-    """Tokens, as RFC 6749 section 5.1 has them. The refresh token is absent where it travels in the cookie."""
+    """Tokens, as RFC 6749 section 5.1 has them. What travels in cookies is absent.
+
+    `device_token`: after a sign-in; sent along with the next one, it keeps others from locking this device out.
+    """
 
     access_token: str
     token_type: Literal["Bearer"]
     expires_in: int
     refresh_token: str | None = None
     refresh_expires_in: int | None = None
+    device_token: str | None = None
 
 
 def user_fields(user: User, account: Account) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from rimlock.core.errors import (
     NotFound,
     PermissionMissing,
 )
+from rimlock.web.refusals import refused
 
 __all__ = [
     "PROBLEM_BASE",
@@ -119,11 +120,14 @@ def _headers(error: AuthError, realm: str = REALM) -> dict[str, str]:
         headers["WWW-Authenticate"] = bearer
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
-    return headers
+    return headers | {name.decode("latin-1"): value.decode("latin-1") for name, value in error.headers}
 
 
-def problem(error: AuthError) -> Response:
-    """Return the problem document of `error`, with the headers every answer of ours carries."""
+def problem(error: AuthError, **members: Any) -> Response:
+    """Return the problem document of `error`, with the headers every answer of ours carries.
+
+    `members`: what the document says besides (RFC 9457 section 3.2).
+    """
     body: dict[str, Any] = {
         "type": PROBLEM_BASE + error.code,
         "title": error.title,
@@ -131,6 +135,7 @@ def problem(error: AuthError) -> Response:
         "detail": error.detail,
         "code": error.code,
     }
+    body |= members
     if error.errors:
         body["errors"] = list(error.errors)
     headers = {**SAFE_HEADERS, **_headers(error)}
@@ -147,7 +152,8 @@ def problem_handlers() -> dict[Any, Callable[[Request, Any], Awaitable[Response]
     }
 
 
-async def _on_auth_error(_: Request, error: AuthError) -> Response:
+async def _on_auth_error(request: Request, error: AuthError) -> Response:
+    refused(request.scope, error)
     return problem(error)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rimlock.core.errors import AuthError
+    from rimlock.core.retirements import Notice
     from rimlock.core.revocations import Revocations
     from rimlock.core.tokens import VerifiedTokens
 
@@ -42,6 +43,8 @@ class Identity:
 
     principal: Principal | None
     bad: AuthError | None
+    notice: Notice | None = None
+    """What the answer has to carry, because the credential is being retired."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,10 @@ class RouteTable:
         """Yield all routes in match order, each inclusion and each method apart."""
         return Branch(self._router).all_targets()
 
+    def declared(self) -> Iterator[tuple[Target, Any]]:
+        """Yield the same, each with the framework's object it was read from (None where there is none)."""
+        return Branch(self._router).all_declared()
+
     def _look_again(self) -> None:
         branch = Branch(self._router)
         changed = self._lists != self._taken or list(branch.signature()) != self._signature

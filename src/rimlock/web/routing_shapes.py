@@ -47,6 +47,7 @@ class Leaf:
     `path` is the template inside that router. `pattern` is None when only `ask` may be trusted (a subclass with its own
     matching, a host name). `inside` is the router behind a mount or host name, None when what is there is opaque.
     `group` holds an included router of the host's own class. `root_path` is what a mounted FastAPI sets for itself.
+    `declared` is the framework's object it was read from; for an inclusion, with the dependencies of that inclusion.
     """
 
     kind: Kind
@@ -59,6 +60,7 @@ class Leaf:
     group: Any = None
     root_path: str = ""
     stock_handle: bool = True
+    declared: Any = None
 
 
 def route_path(path: str, root_path: str) -> str:
@@ -131,6 +133,7 @@ def _context_leaf(context: Any) -> Leaf:
         methods=frozenset(context.methods) if context.methods else None,
         pattern=_trusted(original, context.path, context.path_regex),
         stock_handle=type(original).handle in _STOCK_HANDLES,
+        declared=context,
     )
 
 
@@ -156,6 +159,7 @@ def _endpoint_leaf(route: Route | WebSocketRoute) -> Leaf:
         methods=frozenset(methods) if methods else None,
         pattern=_trusted(route, route.path, route.path_regex),
         stock_handle=socket or type(route).handle in _STOCK_HANDLES,
+        declared=route,
     )
 
 

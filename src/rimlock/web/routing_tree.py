@@ -67,6 +67,14 @@ class Entry:
         if self.child is not None:
             yield from self.child.all_targets()
 
+    def all_declared(self) -> Iterator[tuple[Target, Any]]:
+        """Yield the same, each with the framework's object it was read from (None where there is none)."""
+        yield from ((target, self.leaf.declared) for target in dict.fromkeys((self.verbs or {}).values()))
+        if self.whole is not None:
+            yield self.whole, self.leaf.declared
+        if self.child is not None:
+            yield from self.child.all_declared()
+
     def named(self, method: str) -> Target | None:
         """Return the target for `method`, when this entry is an end and takes it."""
         return self.whole if self.verbs is None else self.verbs.get(method)
@@ -92,6 +100,12 @@ class Branch:
         for entry in self.entries:
             yield from entry.all_targets()
         yield from self.frontends.values()
+
+    def all_declared(self) -> Iterator[tuple[Target, Any]]:
+        """Yield the same, each with the framework's object it was read from (None where there is none)."""
+        for entry in self.entries:
+            yield from entry.all_declared()
+        yield from ((target, None) for target in self.frontends.values())
 
     def all_lists(self) -> Iterator[list[Any]]:
         """Yield every list whose change changes the answers of this router or of those behind it."""

@@ -15,6 +15,7 @@ from rimlock.core.errors import AuthError, InvalidRequest
 from rimlock.web.forms import read_form
 from rimlock.web.mounting import own_router
 from rimlock.web.problems import SAFE_HEADERS
+from rimlock.web.refusals import refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,6 +40,7 @@ OAUTH_FORM = {
                         "password": {"type": "string", "format": "password"},
                         "refresh_token": {"type": "string"},
                         "scope": {"type": "string"},
+                        "device": {"type": "string", "description": "The device_token of the last sign-in."},
                     },
                 }
             }
@@ -74,6 +76,7 @@ async def _answer(grants: Mapping[str, GrantHandler], request: Request) -> Respo
         return _error("invalid_request", error.detail, 400, code=error.code)
     except AuthError as error:
         if error.status in {401, 403}:
+            refused(request.scope, error)
             return _error("invalid_grant", error.detail, 400, code=error.code)
         raise
 
