@@ -13,9 +13,14 @@ __all__ = ["standard"]
 
 def standard(file: RuleFile) -> tuple[Feature, ...]:
     """Return every feature of ours, as an application gets them that asks for none in particular."""
+    from rimlock.features.admin import AdminFeature
     from rimlock.features.api_keys import ApiKeys
+    from rimlock.features.audit import AuditFeature
+    from rimlock.features.invitations import InvitationsFeature
+    from rimlock.features.metrics import MetricsFeature
     from rimlock.features.password import PasswordFeature
     from rimlock.features.profile import ProfileFeature
+    from rimlock.features.retirement import RetirementFeature
     from rimlock.features.rollout import RolloutFeature
     from rimlock.features.sessions import SessionsFeature
     from rimlock.features.status import StatusFeature
@@ -25,6 +30,11 @@ def standard(file: RuleFile) -> tuple[Feature, ...]:
         ProfileFeature(),
         SessionsFeature(),
         ApiKeys(file.keys),
+        RetirementFeature(),
         RolloutFeature(),
+        AdminFeature(),
+        InvitationsFeature(),
+        AuditFeature(),
+        MetricsFeature(),
         StatusFeature(),
     )

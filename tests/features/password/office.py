@@ -42,13 +42,13 @@ class CountingHasher:
             self.work.append(kind)
 
 
-def installed(url, *, hasher=None, policies=(), clock=None, roles=None, **settings):
+def installed(url, *, hasher=None, policies=(), clock=None, roles=None, features=None, **settings):
     """Return a new application with accounts, its Rimlock, and the list its events are written to."""
     settings = {"hash_queue": 100, "product": ["Rimlock"], **settings}
     timed = {"clock": clock} if clock else {}
     auth = Rimlock(
         Settings(secrets=[SECRET], database=url, create_tables=True, **settings),
-        features=[PasswordFeature(), ProfileFeature()],
+        features=features or [PasswordFeature(), ProfileFeature()],
         hasher=hasher or PasswordHashes(CHEAPEST_FOR_TESTS),
         policies=policies,
         roles=roles,

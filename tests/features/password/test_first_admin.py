@@ -8,12 +8,13 @@ from datetime import timedelta
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import update
 
 from features.password.office import ANN, BETTER, GOOD, CountingHasher, bearer, installed, of_kind, visiting
-from rimlock.core import accounts
+from rimlock.core.registering import UserRegistered
+from rimlock.core.schema import account
 from rimlock.core.users import NewUser
 from rimlock.features.password import logic
-from rimlock.features.password.events import UserRegistered
 
 ROOT = {"email": "root@example.com", "username": "root", "password": GOOD}
 
@@ -93,7 +94,7 @@ def test_with_an_administrator_a_link_is_worth_nothing(database_url):
         assert link(client, auth) is None
 
         def disable(tx):
-            accounts.set_active(tx, made.user.id, active=False, now=auth.context.now())
+            tx.change(update(account).where(account.c.user_id == made.user.id).values(active=False))
 
         client.portal.call(auth.database.write, disable)
         assert link(client, auth) is not None
@@ -116,7 +117,7 @@ def test_a_guessed_link_costs_no_hashing(sqlite_url, token):
 @pytest.mark.attack("one-time link race")
 async def test_of_forty_simultaneous_uses_one_succeeds(database_url):
     """Forty people press the button of one link at once, each with a name of their own: one administrator."""
-    app, auth, events = installed(database_url)
+    app, auth, events = installed(database_url, login_rate=40)
     async with visiting(app, auth) as client:
         await client.get("/auth/first-admin")
         token = await logic.first_admin_link(auth.context)

@@ -48,6 +48,7 @@ def test_email_and_username_sign_in_in_any_spelling(database_url, login):
             "expires_in",
             "refresh_token",
             "refresh_expires_in",
+            "device_token",
         }
         assert answer.headers["cache-control"] == "no-store"
         assert client.get("/auth/me", headers=bearer(answer)).json()["id"] == user_id
@@ -76,7 +77,7 @@ def test_nobody_learns_why_a_sign_in_failed(database_url, path):
     The events tell them apart.
     """
     hasher = CountingHasher()
-    app, auth, events = installed(database_url, hasher=hasher)
+    app, auth, events = installed(database_url, hasher=hasher, login_rate=100, lockout_after=100)
 
     def attempt(client, login, password):
         hasher.work.clear()
@@ -301,9 +302,11 @@ def test_in_a_browser_the_refresh_token_is_a_cookie_alone(sqlite_url):
             answer = client.post("/auth/login", json={**sent, "remember": remember}, headers=PAGE)
             assert answer.status_code == 200
             assert set(answer.json()) == {"access_token", "token_type", "expires_in"}
-            cookie = answer.headers["set-cookie"]
+            cookie, device = answer.headers.get_list("set-cookie")
             assert cookie.startswith("__Host-rimlock=rr1.")
-            assert all(part in cookie for part in ("; HttpOnly", "; SameSite=Strict", "; Secure", "; Path=/"))
+            assert device.startswith("__Host-rimlock-device=rd1.")
+            for one in (cookie, device):
+                assert all(part in one for part in ("; HttpOnly", "; SameSite=Strict", "; Secure", "; Path=/"))
             assert ("Max-Age" in cookie) is lasting
 
 
@@ -383,10 +386,13 @@ def test_a_sign_in_takes_no_other_field(sqlite_url, field):
 
 
 def test_a_sign_in_is_few_statements(sqlite_url):
-    """Two reads, and one transaction that holds the account, judges it and starts the session."""
+    """Two reads, a place among the attempts, and one transaction.
+
+    It holds the account, judges it, starts the session and gives the place back.
+    """
     app, auth, _ = installed(sqlite_url)
     with TestClient(app) as client:
         client.post("/auth/register", json=ANN)
         before = auth.database.executed
         client.post("/auth/login", json={"login": "ann", "password": GOOD})
-        assert auth.database.executed - before == 5
+        assert auth.database.executed - before == 7

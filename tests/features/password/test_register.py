@@ -10,11 +10,11 @@ from fastapi.testclient import TestClient
 
 from features.password.office import ANN, GOOD, CountingHasher, codes, installed, of_kind, visiting
 from rimlock.core import accounts
+from rimlock.core.registering import UserRegistered
 from rimlock.core.schema import account, user
 from rimlock.core.users import NewUser
 from rimlock.features.password import logic
 from rimlock.features.password.errors import PasswordNotAccepted
-from rimlock.features.password.events import UserRegistered
 
 OFFERED = {"email", "username", "display_name", "avatar_url", "profile"}
 COLUMNS = sorted({column.name for table in (user, account) for column in table.columns} - OFFERED)
@@ -257,7 +257,7 @@ def test_a_taken_name_costs_the_same_and_is_not_told_apart(database_url):
 @pytest.mark.attack("registration race")
 async def test_of_forty_simultaneous_registrations_one_succeeds(database_url):
     """The unique key decides: one 201, thirty-nine times 409, one user with one standing, one event."""
-    app, auth, events = installed(database_url)
+    app, auth, events = installed(database_url, login_rate=40)
     async with visiting(app, auth) as client:
         spellings = ("ann@example.com", "ANN@example.com", "Ann@EXAMPLE.com", "aNN@example.COM")
         attempts = [{"email": email, "password": GOOD} for email, _ in product(spellings, range(10))]

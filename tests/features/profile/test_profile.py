@@ -16,10 +16,11 @@ from rimlock import CurrentUser
 from rimlock.core import accounts, keys, sessions
 from rimlock.core.login import Allow
 from rimlock.core.proving import PasswordRecheckFailed
+from rimlock.core.registering import UserDeleted
 from rimlock.core.revocations import entries_after
 from rimlock.core.schema import account, user
 from rimlock.core.sessions import SessionEnded
-from rimlock.features.profile.events import ProfileChanged, UserDeleted
+from rimlock.features.profile.events import ProfileChanged
 from rimlock.features.profile.logic import merged
 
 EDITABLE = {"username", "display_name", "avatar_url", "profile"}
@@ -330,7 +331,7 @@ def test_a_password_that_is_sent_has_to_be_right(database_url):
 @pytest.mark.attack("deletion race")
 async def test_deletion_and_everything_else_at_once_leave_nobody_half_there(database_url):
     """Sign-ins and edits that arrive with a deletion come before it or fail; no session of nobody is left."""
-    app, auth, events = installed(database_url)
+    app, auth, events = installed(database_url, login_rate=100, lockout_after=100)
     async with visiting(app, auth) as client:
         user_id = (await client.post("/auth/register", json=ANN)).json()["id"]
         login = {"login": "ann", "password": GOOD}

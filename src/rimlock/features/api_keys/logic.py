@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeVar
 
-from rimlock.core import accounts, keys
+from rimlock.core import accounts, keys, rotating
 from rimlock.core.access import allows
 from rimlock.core.errors import (
     AuthError,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from rimlock.core.rulefile import ImportedKey
     from rimlock.feature import Context
 
-__all__ = ["Bounds", "KnownKeys", "Wanted", "issue", "page", "revoke", "take_in"]
+__all__ = ["Bounds", "KnownKeys", "Wanted", "issue", "page", "revoke", "rotate", "take_in"]
 
 LONGEST = 512
 """Bytes of a key. A longer text is nobody's key."""
@@ -236,6 +236,37 @@ async def issue(
         if new.user_id is not None and keys.living(tx, new.user_id, now=now) >= limit:
             raise TooManyKeys
         return keys.issue(tx, new, prefix=prefix, now=now)
+
+    return await context.database.write(work)
+
+
+async def rotate(
+    context: Context, principal: Principal, key_id: str, overlap: rotating.Overlap, limit: int
+) -> rotating.Rotated:
+    """Replace a key of one's own, as an administrator any. `limit`: living keys a user may have.
+
+    While some are being replaced there may be twice as many. Raises NotFound, KeyReplaced, TooManyKeys, and
+    CredentialInvalid when the asking user's standing changed meanwhile.
+    """
+    owner = None if "admin" in principal.roles else principal.user_id
+    now, prefix = context.now(), context.settings.api_key_prefix
+
+    def work(tx: Transaction) -> rotating.Rotated:
+        keys.hold(tx)
+        _check_standing(tx, principal)
+        rotated = rotating.rotate(
+            tx,
+            key_id,
+            overlap,
+            prefix=prefix,
+            actor=f"user:{principal.user_id}",
+            now=now,
+            user_id=owner,
+            configured=context.retirements.configured,
+        )
+        if rotated.made.user_id is not None and keys.living(tx, rotated.made.user_id, now=now) > 2 * limit:
+            raise TooManyKeys
+        return rotated
 
     return await context.database.write(work)
 

@@ -8,19 +8,13 @@ from __future__ import annotations
 
 from rimlock.core.errors import AuthError
 
-__all__ = ["FirstAdminExists", "PasswordNotAccepted", "RegistrationClosed"]
+__all__ = ["FirstAdminExists", "PasswordNotAccepted"]
 
 
 class PasswordNotAccepted(AuthError):
     """The new password does not meet the policy. `errors` names every reason by its code."""
 
     code, status, title = "password_refused", 422, "This password cannot be used."
-
-
-class RegistrationClosed(AuthError):
-    """Nobody may register here by themselves."""
-
-    code, status, title = "registration_closed", 403, "Registration is closed."
 
 
 class FirstAdminExists(AuthError):

@@ -9,32 +9,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rimlock.core.events import Event
+from rimlock.core.events import Event, Told
 
 __all__ = [
     "EmailChanged",
     "FailureReason",
+    "FirstAdminLinkIssued",
     "LoginFailed",
     "PasswordChanged",
-    "UserRegistered",
 ]
 
-FailureReason = Literal["unknown_account", "wrong_password", "disabled", "no_password", "impossible_password"]
+FailureReason = Literal[
+    "unknown_account", "wrong_password", "disabled", "no_password", "password_expired", "impossible_password"
+]
 """Why a sign-in by password failed. On the wire all of them are `invalid_login`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UserRegistered(Event):
-    """An account was made. `by`: registration, first_admin or command."""
+class FirstAdminLinkIssued(Event):
+    """A one-time link for the first administrator was made; those made before are worth nothing."""
 
-    user_id: str
-    by: Literal["registration", "first_admin", "command"]
+    expires_at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginFailed(Event):
     """A sign-in by password failed. `user_id` is None where no account has that login, or nobody looked."""
 
+    told = Told(outcome="failed")
     reason: FailureReason
     user_id: str | None
     address: str
@@ -44,6 +46,7 @@ class LoginFailed(Event):
 class PasswordChanged(Event):
     """A user chose a new password. `sessions_ended`: how many other devices were signed out."""
 
+    told = Told(self_made=lambda _: True)
     user_id: str
     sessions_ended: int
 

@@ -1,4 +1,4 @@
-"""`/register`, `/login`, `/password`, `/email` and `/first-admin`, and the password grant.
+"""`/register`, `/registration`, `/login`, `/password`, `/email` and `/first-admin`, and the password grant.
 
 Threat: a field that was never offered and is taken all the same; a page of another site that signs somebody in; an
     answer that repeats the password.
@@ -7,6 +7,7 @@ Source: OWASP ASVS 5.0 V3.5.1, V14.2.1, V15.3.3; RFC 6749 sections 4.3.2 and 5.1
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import Query
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from fastapi import APIRouter
 
+    from rimlock.core.sessions import Device
     from rimlock.feature import Context, Form
 
 __all__ = ["password_grant", "password_routes"]
@@ -56,6 +58,9 @@ class RegistrationForm(_Form):
     display_name: Annotated[str, Field(max_length=200)] = ""
     avatar_url: Annotated[str, Field(max_length=2000)] = ""
     profile: dict[str, Any] = Field(default_factory=dict)
+    invitation: Annotated[
+        str | None, Field(max_length=100, repr=False, description="The code, where one is needed.")
+    ] = None
 
     def new_user(self) -> NewUser:
         """Return what the account starts with."""
@@ -75,6 +80,24 @@ class LoginForm(_Form):
     password: Password
     remember: bool | None = None
     transport: Literal["body", "cookie"] = "body"
+    device: Annotated[
+        str | None, Field(max_length=1000, repr=False, description="The `device_token` of the last sign-in.")
+    ] = None
+
+
+class ForcedForm(_Form):
+    """A password of one's own, after a temporary one. `remember` as in a sign-in."""
+
+    pending_token: Annotated[str, Field(max_length=200, repr=False)]
+    new_password: Password
+    remember: bool | None = None
+    transport: Literal["body", "cookie"] = "body"
+
+
+class RegistrationAnswer(BaseModel):
+    """Who may make an account: anybody, who has a code, who is let in afterwards, or administrators only."""
+
+    mode: Literal["open", "invitation", "approval", "closed"]
 
 
 class PasswordForm(_Form):
@@ -118,6 +141,7 @@ def password_grant(context: Context) -> Callable[[Request, Form], Awaitable[Resp
         if login is None or password is None:
             raise InvalidRequest("The form needs username and password.")
         device = context.device(request, True, "body")  # noqa: FBT003 - positional by the seam
+        device = replace(device, notes=form.get("device") or device.notes)
         return context.entrance.admit(await logic.sign_in(context, login, password, device))
 
     return grant
@@ -126,15 +150,32 @@ def password_grant(context: Context) -> Callable[[Request, Form], Awaitable[Resp
 def _entering(router: APIRouter, context: Context) -> None:
     @router.post("/register", status_code=201, response_model=UserAnswer, summary="Make an account")
     async def register(form: RegistrationForm) -> dict[str, Any]:
-        return _user(await logic.register(context, form.new_user(), form.password))
+        return _user(await logic.register(context, form.new_user(), form.password, form.invitation))
+
+    @router.get("/registration", response_model=RegistrationAnswer, summary="See who may make an account")
+    async def registration() -> dict[str, Any]:
+        return {"mode": context.settings.registration}
 
     @router.post("/login", response_model=TokenAnswer, summary="Sign in by email or username")
     async def login(form: LoginForm, request: Request) -> Response:
-        if form.transport == "cookie":
-            context.browser.check(request.scope)
-        remember = form.transport == "body" if form.remember is None else form.remember
-        device = context.device(request, remember, form.transport)
+        device = _device(context, form, request)
         return context.entrance.admit(await logic.sign_in(context, form.login, form.password, device))
+
+    @router.post("/password/forced", response_model=TokenAnswer, summary="Choose a password after a temporary one")
+    async def choose_password(form: ForcedForm, request: Request) -> Response:
+        device = _device(context, form, request)
+        return context.entrance.admit(
+            await logic.choose_password(context, form.pending_token, form.new_password, device)
+        )
+
+
+def _device(context: Context, form: LoginForm | ForcedForm, request: Request) -> Device:
+    """Return where a sign-in comes from. Raises CrossSiteRequest for a cookie that no page of ours asks for."""
+    if form.transport == "cookie":
+        context.browser.check(request.scope)
+    remember = form.transport == "body" if form.remember is None else form.remember
+    device = context.device(request, remember, form.transport)
+    return replace(device, notes=form.device) if isinstance(form, LoginForm) and form.device else device
 
 
 def _changing(router: APIRouter, context: Context) -> None:
@@ -160,7 +201,7 @@ def _first_admin(router: APIRouter, context: Context) -> None:
         try:
             await logic.check_first_admin(context, token)
         except AuthError as error:
-            return _html(refused_page(error.detail), error.status)
+            return _html(refused_page(error.detail), error.status, error.retry_after)
         return _html(first_admin_page(token))
 
     @router.post(
@@ -185,7 +226,7 @@ async def _made_by_page(context: Context, sent: Form) -> Response:
         shown = first_admin_page(
             fields.get("token", ""), email=fields.get("email", ""), username=fields.get("username", ""), problems=told
         )
-        return _html(shown, error.status)
+        return _html(shown, error.status, error.retry_after)
     return _html(done_page(), 201)
 
 
@@ -212,8 +253,9 @@ def _is_form(request: Request) -> bool:
     return request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
 
 
-def _html(text: str, status: int = 200) -> Response:
-    return HTMLResponse(text, status_code=status, headers={**SAFE_HEADERS, **PAGE_HEADERS})
+def _html(text: str, status: int = 200, retry_after: int | None = None) -> Response:
+    headers = {**SAFE_HEADERS, **PAGE_HEADERS} | ({"Retry-After": str(retry_after)} if retry_after else {})
+    return HTMLResponse(text, status_code=status, headers=headers)
 
 
 def _user(known: logic.Known) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from rimlock.core.events import Event
 
-__all__ = ["ProfileChanged", "UserDeleted"]
+__all__ = ["ProfileChanged"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,10 +19,3 @@ class ProfileChanged(Event):
 
     user_id: str
     fields: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UserDeleted(Event):
-    """A user deleted the account; sessions and keys ended with it."""
-
-    user_id: str

@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rimlock.core import accounts, keys, sessions
+from rimlock.core import accounts
 from rimlock.core.errors import CredentialInvalid, InvalidRequest, NotFound
 from rimlock.core.normal import profile_form
 from rimlock.core.proving import require_current
+from rimlock.core.registering import remove_user
 from rimlock.core.revocations import announce, hold
 from rimlock.core.users import EDITABLE, User
-from rimlock.features.profile.events import ProfileChanged, UserDeleted
+from rimlock.features.profile.events import ProfileChanged
 
 if TYPE_CHECKING:
     from rimlock.core.accounts import Account
@@ -75,20 +76,16 @@ async def edit_me(context: Context, principal: Principal, patch: Mapping[str, An
 async def delete_me(context: Context, principal: Principal, password: str | None) -> None:
     """Delete the user with sessions, keys and standing. A password, when given, has to be right.
 
-    Raises CurrentPasswordWrong, CredentialInvalid, Busy.
+    Raises CurrentPasswordWrong, CredentialInvalid, LastAdmin, Busy.
     """
     me, now = await read_me(context, principal), context.now()
     if password is not None:
-        await require_current(context.database, context.passwords, me.account, password, principal=principal, now=now)
+        await require_current(context.limits, context.passwords, me.account, password, principal=principal, now=now)
 
     def delete(tx: Transaction) -> None:
         hold(tx)
         user_id = _myself(context, tx, principal, held=True).user.id
-        sessions.end_all(tx, user_id, reason="deleted", now=now)
-        keys.revoke_all(tx, user_id, now=now)
-        accounts.close(tx, user_id, now=now)
-        context.users.delete(tx, user_id)
-        tx.emit(UserDeleted(at=now, user_id=user_id))
+        remove_user(context.users, tx, user_id, now=now)
 
     await context.database.write(delete)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rimlock.core.errors import AuthError
 
-__all__ = ["NothingToTakeBack", "RoutePatternInvalid", "RouteUnknown"]
+__all__ = ["ExtentInvalid", "NothingToTakeBack", "RoutePatternInvalid", "RouteUnknown"]
 
 
 class RoutePatternInvalid(AuthError):
@@ -21,6 +21,12 @@ class RouteUnknown(AuthError):
     """No route of the application fits the pattern, so a change would protect nothing."""
 
     code, status, title = "route_unknown", 422, "No route fits this pattern; `force` changes it all the same."
+
+
+class ExtentInvalid(AuthError):
+    """`percent` or `until` does not fit the stage."""
+
+    code, status, title = "extent_invalid", 422, "This stage cannot hold for so many callers, or until then."
 
 
 class NothingToTakeBack(AuthError):

@@ -6,7 +6,7 @@ Source: design section 5; OWASP ASVS 5.0 V8.2.1 (administration is for administr
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Body, Query, Response
@@ -21,11 +21,11 @@ from rimlock.web.mounting import own_router
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
-    from rimlock.core.observations import Observation
     from rimlock.core.rollout import Change
+    from rimlock.core.usage import Observation
     from rimlock.feature import Context
 
-__all__ = ["rollout_routes", "shown_change", "shown_observation", "shown_route"]
+__all__ = ["rollout_routes", "shown_change", "shown_observation", "shown_report", "shown_route"]
 
 ADMINISTRATOR = Requirement(credentials=frozenset({"token"}), any_role=frozenset({"admin"}))
 
@@ -40,10 +40,16 @@ class _Form(BaseModel):
 
 
 class StageForm(_Form):
-    """A change: which routes, and how far they are turned. Stage null leaves them to the configuration again."""
+    """A change: which routes, and how far they are turned. Stage null leaves them to the configuration again.
+
+    `percent`: for how many callers of a hundred; the others keep what held before. `until`: the day by whose end a
+    stage that lets people through is to be over.
+    """
 
     route: Pattern
     stage: Stage | None
+    percent: Annotated[int, Field(ge=0, le=100)] = 100
+    until: date | None = None
     force: bool = False
 
 
@@ -59,6 +65,7 @@ def rollout_routes(context: Context) -> APIRouter:
     _stages(router, context)
     _history(router, context)
     _observed(router, context)
+    _report(router, context)
     return router
 
 
@@ -67,12 +74,15 @@ def _stages(router: APIRouter, context: Context) -> None:
     async def overview() -> dict[str, Any]:
         rules = context.rules()
         standing = logic.overview(rules, _keys(context))
-        return {"default": rules.default.value, "items": [shown_route(one) for one in standing]}
+        now = context.now()
+        return {"default": rules.default.value, "items": [shown_route(one, now) for one in standing]}
 
     @router.put("", summary="Set the stage of a route or of a group of routes")
     async def change(form: StageForm, principal: Administrator) -> dict[str, Any]:
         keys = None if form.force else _keys(context)
-        return shown_change(await logic.change(context, form.route, form.stage, keys=keys, actor=_actor(principal)))
+        extent: dict[str, Any] = {"percent": form.percent, "until": form.until}
+        made = await logic.change(context, form.route, form.stage, keys=keys, actor=_actor(principal), **extent)
+        return shown_change(made)
 
     @router.post("/back", summary="Undo the newest change")
     async def back(principal: Administrator, form: Annotated[BackForm | None, Body()] = None) -> dict[str, Any]:
@@ -100,6 +110,16 @@ def _observed(router: APIRouter, context: Context) -> None:
         return Response(status_code=204)
 
 
+def _report(router: APIRouter, context: Context) -> None:
+    @router.get("/report", summary="Who still uses what, and which routes may be turned further")
+    async def report(
+        route: Annotated[str | None, Query(max_length=520)] = None,
+        days: Annotated[int, Query(ge=1, le=366)] = 30,
+        key: Annotated[str | None, Query(max_length=64)] = None,
+    ) -> dict[str, Any]:
+        return shown_report(await logic.report(context, route, days=days, key=key))
+
+
 def _keys(context: Context) -> list[tuple[str, str]]:
     table = context.routes()
     return [] if table is None else [target.key for target in table.targets()]
@@ -109,7 +129,7 @@ def _actor(principal: Principal) -> str:
     return f"user:{principal.user_id}"
 
 
-def shown_route(one: logic.RouteStanding) -> dict[str, Any]:
+def shown_route(one: logic.RouteStanding, now: int) -> dict[str, Any]:
     """Return a route and its ruling as they are shown."""
     ruling, demand = one.ruling, one.ruling.requirement
     return {
@@ -117,6 +137,10 @@ def shown_route(one: logic.RouteStanding) -> dict[str, Any]:
         "method": one.method,
         "path": one.path,
         "stage": ruling.stage.value,
+        "percent": ruling.percent,
+        "otherwise": None if ruling.otherwise is None else ruling.otherwise.stage.value,
+        "until": None if ruling.until is None else _time(ruling.until),
+        "overdue": ruling.overdue(now),
         "stage_source": ruling.stage_source,
         "stated": ruling.stated,
         "requirement": {
@@ -137,6 +161,8 @@ def shown_change(one: Change) -> dict[str, Any]:
         "route": one.pattern,
         "stage": one.stage,
         "before": one.before,
+        "percent": one.percent,
+        "until": None if one.until is None else _time(one.until),
         "actor": one.actor,
         "at": _time(one.at),
         "reverts": None if one.reverts is None else str(one.reverts),
@@ -153,6 +179,50 @@ def shown_observation(one: Observation) -> dict[str, Any]:
         "requests": one.requests,
         "first_seen": _time(one.first_seen),
         "last_seen": _time(one.last_seen),
+    }
+
+
+def shown_report(report: logic.Report) -> dict[str, Any]:
+    """Return a report as it is shown."""
+    window = report.window
+    return {
+        "at": _time(window.now),
+        "days": window.days,
+        "counting": window.counting,
+        "counted_since": None if window.since is None else _time(window.since),
+        "counted_days": window.counted_days,
+        "busy_days": window.busy_days,
+        "unmatched": report.unmatched,
+        "folded": report.folded,
+        "items": [_shown_judged(one) for one in report.routes],
+    }
+
+
+def _shown_judged(one: logic.RouteReport) -> dict[str, Any]:
+    return {
+        "route": f"{one.method} {one.path}",
+        "stage": one.stage.value,
+        "percent": one.percent,
+        "next_stage": None if one.next_stage is None else one.next_stage.value,
+        "next_safe": one.next_safe,
+        "verdict": one.verdict.value,
+        "why": list(one.why),
+        "quiet_since": None if one.quiet_since is None else _time(one.quiet_since),
+        "callers": [_shown_caller(caller) for caller in one.callers],
+    }
+
+
+def _shown_caller(one: logic.Caller) -> dict[str, Any]:
+    return {
+        "credential": one.credential,
+        "key": {"id": one.key_id, "label": one.label} if one.key_id else None,
+        "client": one.client,
+        "requests": one.requests,
+        "refused": one.refused,
+        "reasons": list(one.reasons),
+        "first_seen": _time(one.first_seen),
+        "last_seen": _time(one.last_seen),
+        "last_refused": None if one.last_refused is None else _time(one.last_refused),
     }
 
 

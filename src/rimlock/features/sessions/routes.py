@@ -28,6 +28,7 @@ from rimlock.web.credentials import bearer
 from rimlock.web.dependencies import require
 from rimlock.web.mounting import own_router
 from rimlock.web.problems import UnsupportedMediaType, problem
+from rimlock.web.refusals import refused
 
 if TYPE_CHECKING:
     from rimlock.core.sessions import Session
@@ -107,6 +108,7 @@ def _add_tokens(router: APIRouter, context: Context) -> None:
         try:
             return context.entrance.renew(await logic.renew(context, token))
         except CredentialInvalid as error:
+            refused(request.scope, error)
             return _dropping(context, problem(error)) if from_cookie else problem(error)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from rimlock.core.registering import Known
 from rimlock.features.password.logic.changing import change_email, change_password
-from rimlock.features.password.logic.knowing import Known
+from rimlock.features.password.logic.forced import choose_password
 from rimlock.features.password.logic.making import (
     check_first_admin,
     create_user,
@@ -18,6 +19,7 @@ __all__ = [
     "change_email",
     "change_password",
     "check_first_admin",
+    "choose_password",
     "create_user",
     "first_admin_link",
     "make_first_admin",

@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING
 from rimlock.core import accounts, sessions
 from rimlock.core.errors import CredentialInvalid, CurrentPasswordWrong
 from rimlock.core.proving import require_current
+from rimlock.core.registering import Known
 from rimlock.core.revocations import hold
-from rimlock.core.users import NewUser, User, require_wellformed
+from rimlock.core.users import require_wellformed
 from rimlock.crypto.passwords.encoding import as_nfc
-from rimlock.features.password.errors import PasswordNotAccepted
 from rimlock.features.password.events import EmailChanged, PasswordChanged
 from rimlock.features.password.logic.knowing import (
-    Known,
+    as_new,
     own_account,
     password_replaced,
     require_acceptable,
     standing_of,
+    unchanged,
 )
 
 if TYPE_CHECKING:
@@ -41,13 +42,13 @@ async def change_password(
 ) -> Account:
     """Replace the password of the signed-in user; every access token so far dies, and so do the other sessions.
 
-    Raises PasswordNotAccepted, CurrentPasswordWrong, CredentialInvalid, Busy.
+    Raises PasswordNotAccepted, CurrentPasswordWrong, TooManyAttempts, CredentialInvalid, Busy.
     """
     known = await own_account(context, principal)
-    require_acceptable(context, _as_new(known.user), new, field="new_password")
+    require_acceptable(context, as_new(known.user), new, field="new_password")
     await _require_current(context, principal, known.account, current)
     if compare_digest(as_nfc(current), as_nfc(new)):
-        raise _unchanged()
+        raise unchanged()
     hashed, now = await context.passwords.hash(new), context.now()
     but = principal.credential_id
 
@@ -64,7 +65,7 @@ async def change_password(
 async def change_email(context: Context, principal: Principal, email: str, password: str) -> Known:
     """Give the signed-in user another address, not verified yet.
 
-    Raises InvalidRequest, CurrentPasswordWrong, RegistrationConflict, CredentialInvalid, Busy.
+    Raises InvalidRequest, CurrentPasswordWrong, TooManyAttempts, RegistrationConflict, CredentialInvalid, Busy.
     """
     require_wellformed({"email": email})
     known = await own_account(context, principal)
@@ -84,9 +85,7 @@ async def change_email(context: Context, principal: Principal, email: str, passw
 
 
 async def _require_current(context: Context, principal: Principal, account: Account, password: str) -> None:
-    await require_current(
-        context.database, context.passwords, account, password, principal=principal, now=context.now()
-    )
+    await require_current(context.limits, context.passwords, account, password, principal=principal, now=context.now())
 
 
 def _require_unchanged(tx: Transaction, before: Account) -> None:
@@ -97,12 +96,3 @@ def _require_unchanged(tx: Transaction, before: Account) -> None:
         raise CredentialInvalid
     if password_replaced(before, held):
         raise CurrentPasswordWrong
-
-
-def _unchanged() -> PasswordNotAccepted:
-    reason = {"name": "new_password", "code": "unchanged", "detail": "This is the password you have."}
-    return PasswordNotAccepted(errors=(reason,))
-
-
-def _as_new(user: User) -> NewUser:
-    return NewUser(email=user.email, username=user.username, display_name=user.display_name)

@@ -6,11 +6,11 @@ Source: NIST SP 800-63B-4 section 3.1.1.2; OWASP ASVS 5.0 V6.3.8.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rimlock.core import accounts
 from rimlock.core.errors import CredentialInvalid
+from rimlock.core.registering import Known
 from rimlock.core.users import NewUser, User, require_wellformed, vars_of
 from rimlock.crypto.passwords.policy import PasswordRefused
 from rimlock.features.password.errors import PasswordNotAccepted
@@ -22,21 +22,14 @@ if TYPE_CHECKING:
     from rimlock.feature import Context
 
 __all__ = [
-    "Known",
+    "as_new",
     "find_account",
     "own_account",
     "password_replaced",
     "require_acceptable",
     "standing_of",
+    "unchanged",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A user and their standing."""
-
-    user: User
-    account: Account
 
 
 def find_account(context: Context, tx: Transaction, login: str) -> Known | None:
@@ -85,3 +78,14 @@ def require_acceptable(context: Context, new: NewUser, password: str, *, field: 
     except PasswordRefused as refused:
         found = tuple({"name": field, "code": one.code, "detail": one.text} for one in refused.violations)
         raise PasswordNotAccepted(errors=found) from None
+
+
+def as_new(user: User) -> NewUser:
+    """Return the names of a user, which no password of theirs may consist of."""
+    return NewUser(email=user.email, username=user.username, display_name=user.display_name)
+
+
+def unchanged() -> PasswordNotAccepted:
+    """Return the refusal of a new password that is the old one."""
+    reason = {"name": "new_password", "code": "unchanged", "detail": "This is the password you have."}
+    return PasswordNotAccepted(errors=(reason,))

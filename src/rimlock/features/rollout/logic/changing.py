@@ -9,21 +9,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rimlock.core import observations, rollout
-from rimlock.core.access import Rule, parse_pattern
+from rimlock.core import rollout, usage
+from rimlock.core.access import Rule, Stage, end_of, parse_pattern
 from rimlock.core.errors import ConfigurationError, NotFound
-from rimlock.features.rollout.errors import NothingToTakeBack, RoutePatternInvalid, RouteUnknown
+from rimlock.features.rollout.errors import ExtentInvalid, NothingToTakeBack, RoutePatternInvalid, RouteUnknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import date
 
-    from rimlock.core.access import RuleBook, Ruling, Stage
-    from rimlock.core.observations import Observation
+    from rimlock.core.access import RuleBook, Ruling
     from rimlock.core.rollout import Change
+    from rimlock.core.usage import Observation
     from rimlock.feature import Context
 
-__all__ = ["RouteStanding", "change", "forget", "history", "observed", "overview", "take_back"]
+__all__ = ["RouteStanding", "canonical", "change", "forget", "history", "observed", "overview", "take_back"]
 
+WHOLE = 100
 Key = tuple[str, str]
 """Method and full template of a route, as the gate sees it."""
 
@@ -51,16 +53,29 @@ def overview(rules: RuleBook, keys: Iterable[Key]) -> list[RouteStanding]:
 
 
 async def change(
-    context: Context, pattern: str, stage: Stage | None, *, keys: Iterable[Key] | None, actor: str
+    context: Context,
+    pattern: str,
+    stage: Stage | None,
+    *,
+    keys: Iterable[Key] | None,
+    actor: str,
+    percent: int = WHOLE,
+    until: date | None = None,
 ) -> Change:
     """Set the stage of what `pattern` names; None leaves it to the configuration again.
 
-    `keys`: the routes one of which it has to fit, None to take it unseen. Raises RoutePatternInvalid, RouteUnknown.
+    `keys`: the routes one of which it has to fit, None to take it unseen. `percent`: for how many callers of a
+    hundred; the others keep what held before. `until`: the day by whose end a permissive stage is to be over.
+    Raises RoutePatternInvalid, RouteUnknown, ExtentInvalid.
     """
     known = canonical(pattern)
     if keys is not None and not _fits(known, keys):
         raise RouteUnknown
-    return await context.database.write(lambda tx: rollout.set_stage(tx, known, stage, actor=actor, now=context.now()))
+    now = context.now()
+    ends = _end(stage, percent, until, now)
+    return await context.database.write(
+        lambda tx: rollout.set_stage(tx, known, stage, actor=actor, now=now, percent=percent, until=ends)
+    )
 
 
 async def take_back(context: Context, pattern: str | None, *, actor: str) -> Change:
@@ -81,17 +96,17 @@ async def observed(context: Context, pattern: str | None, *, limit: int = 200) -
     """Return who would have been refused, what this process saw a moment ago included. Raises RoutePatternInvalid."""
     await context.flush()
     if pattern is None:
-        return await context.database.read(lambda tx: observations.observed(tx, limit=limit))
+        return await context.database.read(lambda tx: usage.observed(tx, limit=limit))
     rule = Rule(pattern=canonical(pattern))
     path = None if pattern.endswith("**") else parse_pattern(rule.pattern)[2]
-    found = await context.database.read(lambda tx: observations.observed(tx, path=path, limit=_MOST_ROWS))
+    found = await context.database.read(lambda tx: usage.observed(tx, path=path, limit=_MOST_ROWS))
     return [one for one in found if rule.covers(one.method, one.path)][:limit]
 
 
 async def forget(context: Context) -> int:
     """Delete every observation, those that wait in this process too; return how many rows there were."""
     await context.flush()
-    return await context.database.write(observations.forget)
+    return await context.database.write(usage.forget)
 
 
 def canonical(pattern: str) -> str:
@@ -103,6 +118,21 @@ def canonical(pattern: str) -> str:
     if len(template) > _LONGEST:
         raise RoutePatternInvalid
     return f"{method} {template}"
+
+
+def _end(stage: Stage | None, percent: int, until: date | None, now: int) -> int | None:
+    """Return the end of the day `until`. Raises ExtentInvalid where percent or until mean nothing."""
+    if not 0 <= percent <= WHOLE:
+        raise ExtentInvalid("percent lies between 0 and 100.")
+    if stage is None and (percent != WHOLE or until is not None):
+        raise ExtentInvalid("percent and until are said of a stage, not of going by the configuration.")
+    if until is None:
+        return None
+    if stage is Stage.REQUIRED and percent == WHOLE:
+        raise ExtentInvalid("A route that is required for everybody lets nobody through; leave until out.")
+    if end_of(until) < now:
+        raise ExtentInvalid("until lies in the past.")
+    return end_of(until)
 
 
 def _fits(pattern: str, keys: Iterable[Key]) -> bool:
