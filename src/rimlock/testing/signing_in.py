@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from anyio.from_thread import start_blocking_portal
 
 from rimlock.core import accounts
-from rimlock.core.errors import AuthError
-from rimlock.core.login import Proof, SignedIn, complete
+from rimlock.core.errors import AuthError, PasswordChangeRequired
+from rimlock.core.login import Pending, Proof, SignedIn, complete
 from rimlock.core.sessions import Device
 from rimlock.core.users import NewUser, User
 
@@ -76,13 +76,15 @@ async def sign_in_async(
     await auth.start()
     names = None if roles is None else frozenset(roles)
 
-    def work(tx: Transaction) -> tuple[User, SignedIn | AuthError]:
+    def work(tx: Transaction) -> tuple[User, SignedIn | Pending | AuthError]:
         user = _account(tx, auth, email, names)
         return user, _completed(tx, auth, user.id, device or Device())
 
     user, outcome = await auth.database.write(work)
     if isinstance(outcome, AuthError):
         raise outcome
+    if isinstance(outcome, Pending):
+        raise PasswordChangeRequired
     answer = json.loads(bytes(auth.context.entrance.admit(outcome).body))
     return Visitor(
         user=user,
@@ -104,7 +106,7 @@ def _account(tx: Transaction, auth: Rimlock, email: str, roles: frozenset[str] |
     return user
 
 
-def _completed(tx: Transaction, auth: Rimlock, user_id: str, device: Device) -> SignedIn | AuthError:
+def _completed(tx: Transaction, auth: Rimlock, user_id: str, device: Device) -> SignedIn | Pending | AuthError:
     context = auth.context
     now = context.now()
     proof = Proof(user_id=user_id, method=METHOD, at=now)
