@@ -1,0 +1,98 @@
+"""Keys, tokens and passwords that stand in the host's tables as they are used.
+
+Threat: a copy of the database, a backup or a SELECT with which everybody's keys can be used.
+Source: OWASP ASVS 5.0 V6.5.2, V11.4.2, V14.2.
+
+A few rows of each suspicious column are read, on a connection that cannot write. No value leaves this module.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from sqlalchemy import column, inspect, select, table
+
+from rimlock.migrations.neighbours import OURS
+from rimlock.retrofit.checks.finding import EXPECTED, Finding, Say
+from rimlock.retrofit.checks.reading import read_only
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+__all__ = ["plain_keys"]
+
+SAMPLE = 40
+"""Rows read of one column."""
+
+MOST_COLUMNS = 200
+SHORTEST, SHORTEST_PASSWORD, LONGEST = 12, 4, 512
+
+_TELLING = re.compile(
+    r"(^|_)(api_?key|access_?key|secret|token|private_?key|passw(or)?d|pwd|passphrase)s?(_?(value|text|plain))?$"
+)
+_KEY_ITSELF = re.compile(r"(^|_)key$")
+_KEY_TABLE = re.compile(r"(api_?)?keys?$|token", re.IGNORECASE)
+_PASSWORD = re.compile(r"passw|pwd|passphrase")
+_DIGEST = re.compile(
+    r"(?P<hex>[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{56}|[0-9a-fA-F]{64}|[0-9a-fA-F]{96}|[0-9a-fA-F]{128})"
+    r"|[A-Za-z0-9+/]{43}=|[A-Za-z0-9+/]{86}==|\$[A-Za-z0-9-]+\$.+|\{[A-Z0-9-]+\}.+|[a-z0-9_]+(:[a-z0-9]+)?(:\d+)*\$.+\$.+|gAAAA.+"
+)
+
+
+async def plain_keys(url: str, say: Say) -> list[Finding]:
+    """Look through the tables of the database at `url`, ours left out."""
+    try:
+        found = await read_only(url, lambda connection: list(_suspicions(connection)))
+    except EXPECTED as error:
+        why = "keys in clear could not be looked for"
+        return [Finding("plain keys", "warn", say(error), why=why, mend="name the database with --host-database")]
+    if not found:
+        return [Finding("plain keys", "ok", "no column of the database seems to hold keys in clear")]
+    return [_told(name, held, read) for name, held, read in found]
+
+
+def _told(name: str, held: int, read: int) -> Finding:
+    what = "passwords" if _PASSWORD.search(name) else "keys"
+    take_over = "hash them and empty the column; `rimlock user` makes accounts with hashed passwords"
+    if what == "keys":
+        take_over = "take them over with rimlock.retrofit.keys.import_plain_column, then empty the column"
+    return Finding(
+        f"plain {what}",
+        "fail" if what == "passwords" else "warn",
+        f"{name}: {held} of {read} values read look like {what} in clear",
+        why="whoever gets a copy of the database, a backup of it or one query can use them all",
+        mend=take_over,
+    )
+
+
+def _suspicions(connection: Connection) -> Iterator[tuple[str, int, int]]:
+    """Yield columns that hold what looks usable: their names, how many values look so, how many were read."""
+    for place, name in list(_columns(connection))[:MOST_COLUMNS]:
+        source = table(place, column(name))
+        values = connection.execute(select(source.c[name]).where(source.c[name].is_not(None)).limit(SAMPLE)).scalars()
+        read = [value for value in values if value not in {"", b""}]
+        held = sum(_usable(value, password=_PASSWORD.search(name) is not None) for value in read)
+        if held:
+            yield f"{place}.{name}", held, len(read)
+
+
+def _columns(connection: Connection) -> Iterator[tuple[str, str]]:
+    looked = inspect(connection)
+    for place in looked.get_table_names():
+        if place in OURS:
+            continue
+        for one in looked.get_columns(place):
+            name = str(one["name"])
+            telling = _TELLING.search(name.lower()) or (_KEY_ITSELF.search(name.lower()) and _KEY_TABLE.search(place))
+            if telling:
+                yield place, name
+
+
+def _usable(value: object, *, password: bool) -> bool:
+    """Whether a value could be presented as it stands: text, of some length, and no digest or ciphertext."""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    if not isinstance(text, str) or not (SHORTEST_PASSWORD if password else SHORTEST) <= len(text) <= LONGEST:
+        return False
+    return text.isprintable() and _DIGEST.fullmatch(text.strip()) is None and (password or " " not in text.strip())
