@@ -19,6 +19,8 @@ def test_an_account_is_created_shown_listed_disabled_and_deleted(terminal):
         "roles": ["lab"],
         "active": True,
         "verified": False,
+        "waiting": False,
+        "must_change_password": False,
         "created_at": "",
     }
     assert terminal("user", "disable", "ANN@example.com").code == 0
@@ -27,11 +29,14 @@ def test_an_account_is_created_shown_listed_disabled_and_deleted(terminal):
     assert terminal("user", "show", "ann", "--json").json["active"] is True
     assert terminal("role", "set", "ann", "admin", "lab", "--json").json["roles"] == ["admin", "lab"]
     assert terminal("user", "list", "--json").json["items"][0]["roles"] == ["admin", "lab"]
+    assert terminal("role", "set", "ann").err == "rimlock: This is the last administrator.\n"
+    terminal("user", "create", "root@example.com", "--role", "admin", typed=PASSWORD)
     assert terminal("role", "set", "ann").out == "ann: no roles\n"
+    assert terminal("user", "delete", "root@example.com", "--yes").err == "rimlock: This is the last administrator.\n"
     assert terminal("user", "delete", "ann", "--yes").code == 0
     gone = terminal("user", "show", "ann")
     assert (gone.code, gone.out, gone.err) == (1, "", "rimlock: There is no account 'ann'.\n")
-    assert terminal("user", "list").out == "there is no such account\n"
+    assert terminal("user", "list", "--search", "ann").out == "there is no such account\n"
     assert PASSWORD not in terminal.shown
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 
 from rimlock import Rimlock
-from rimlock.core import observations
-from rimlock.core.observations import Observation
+from rimlock.core import usage
+from rimlock.core.usage import Seen
 
 pytestmark = pytest.mark.req("L2")
 
@@ -34,18 +35,142 @@ def application(tmp_path, name, *patterns):
 
 
 def test_the_routes_of_an_application_are_listed_and_those_nothing_names_are_found(lone_terminal, tmp_path):
-    """`routes` shows stage and source; `--check` fails while a route has no stated stage, and names it."""
+    """`routes` shows the stage and which rule says so."""
     partly = application(tmp_path, "partly_ruled", "/analyses/**")
     listed = lone_terminal("routes", "--app", partly, "--json").json["items"]
-    assert {one["route"]: (one["stage"], one["stage_source"]) for one in listed} == {
+    assert {one["route"]: (one["stage"], one["stage_source"]) for one in listed if not one["ours"]} == {
         "GET /analyses/{analysis_id}": ("observe", "code"),
         "WS /live": ("open", "default"),
     }
-    unnamed = lone_terminal("routes", "--app", partly, "--check")
-    assert unnamed.code == 1
-    assert unnamed.err == "rimlock: no rule names WS /live; write one in rimlock.toml\n"
-    fully = application(tmp_path, "fully_ruled", "/**")
-    assert lone_terminal("routes", "--app", fully, "--check").code == 0
+    table = lone_terminal("routes", "--app", partly).out
+    assert "GET /analyses/{analysis_id} " in table
+    assert "code (/analyses/**)" in table
+
+
+@pytest.mark.req("L8")
+def test_the_lock_file_is_written_checked_and_compared(lone_terminal, tmp_path):
+    """Written, it holds; a route more, a rule less or weaker fails and is named with its mend; stricter is a note."""
+    before = application(tmp_path, "locked_before", "/**")
+    absent = lone_terminal("routes", "--app", before, "--check")
+    assert (absent.code, absent.err.count("\n")) == (1, 1)
+    assert "routes.lock is not there; `rimlock routes --write` makes it" in absent.err
+    assert lone_terminal("routes", "--app", before, "--write").out == "wrote 2 routes to routes.lock\n"
+    held = lone_terminal("routes", "--app", before, "--check")
+    assert (held.code, held.out) == (0, "2 routes, 0 to mend, 0 to know\n")
+
+    lock = tmp_path / "routes.lock"
+    lock.write_text(lock.read_text().replace('observe" }', 'required", roles = ["admin"] }', 1))
+    weaker = lone_terminal("routes", "--app", before, "--check", "--json").json
+    assert (weaker["well"], {(one["route"], one["kind"]) for one in weaker["remarks"]}) == (
+        False,
+        {("GET /analyses/{analysis_id}", "weakened")},
+    )
+    assert all(one["what"] and one["why"] and "--write" in one["mend"] for one in weaker["remarks"])
+    lock.write_text(lock.read_text().replace('{ stage = "required", roles = ["admin"] }', '{ stage = "open" }'))
+    stricter = lone_terminal("routes", "--app", before, "--check")
+    assert (stricter.code, stricter.out.splitlines()[-1]) == (0, "2 routes, 0 to mend, 1 to know")
+    assert lone_terminal("routes", "--app", before, "--check", "--strict").code == 1
+    fewer = application(tmp_path, "locked_after", "/analyses/**")
+    told = lone_terminal("routes", "--app", fewer, "--check").out
+    assert "FAIL  WS /live: unstated: no rule names it" in told
+    assert "FAIL  WS /live: weakened: stage observe -> open" in told
+    lock.write_text("".join(line for line in lock.read_text().splitlines(keepends=True) if "WS" not in line))
+    assert "FAIL  WS /live: new: is not in the lock file" in lone_terminal("routes", "--app", before, "--check").out
+
+
+@pytest.mark.req("L8")
+def test_checking_needs_no_database_and_leaves_none(lone_terminal, tmp_path):
+    """The configured rules are compared: no file is made, and a database that is away is no matter."""
+    name = application(tmp_path, "checked_offline", "/**")
+    away = {"DATABASE_URL": "postgresql://127.0.0.1:1/x"}
+    assert lone_terminal("routes", "--app", name, "--write", "named.lock", **away).code == 0
+    assert lone_terminal("routes", "--app", name, "--check", "named.lock", **away).code == 0
+    lone_terminal("routes", "--app", name, "--check", "named.lock")
+    assert {file.name for file in tmp_path.iterdir() if file.suffix in {".db", ".secret", ".lock"}} == {"named.lock"}
+
+
+@pytest.mark.req("L8")
+def test_changes_at_run_time_count_when_asked_for(lone_terminal, tmp_path):
+    """A route opened at run time passes the check of the configuration and fails that of what is running."""
+    name = application(tmp_path, "changed_running", "/**")
+    lone_terminal("routes", "--app", name, "--write")
+    lone_terminal("rollout", "set", "/live", "open", "--app", name)
+    assert lone_terminal("routes", "--app", name, "--check").code == 0
+    running = lone_terminal("routes", "--app", name, "--check", "--running")
+    assert running.code == 1
+    assert "FAIL  WS /live: weakened: stage observe -> open" in running.out
+
+
+@pytest.mark.req("L8")
+def test_a_permissive_rule_past_its_date_fails(lone_terminal, tmp_path):
+    """The date of the rule file is held to the clock, whatever the lock file says."""
+    name = application(tmp_path, "dated", "/**")
+    (tmp_path / "rimlock.toml").write_text('[[route]]\nmatch = "/**"\nstage = "observe"\nuntil = 2020-02-29\n')
+    lone_terminal("routes", "--app", name, "--write")
+    late = lone_terminal("routes", "--app", name, "--check")
+    assert late.code == 1
+    assert "FAIL  WS /live: overdue: still observe, and that was to be over by 2020-02-29" in late.out
+
+
+@pytest.mark.req("L8")
+def test_every_route_is_probed_and_the_page_is_written(lone_terminal, tmp_path):
+    """The probe and the page in one go; JSON holds every answer."""
+    name = application(tmp_path, "probed_here", "/**")
+    done = lone_terminal("routes", "--app", name, "--probe", "--html", "routes.html")
+    assert done.code == 0
+    assert "none of them against the rules" in done.out
+    assert (tmp_path / "routes.html").read_text().startswith("<!doctype html>")
+    probed = lone_terminal("routes", "--app", name, "--probe", "--json").json
+    of_live = [one for one in probed["probe"]["answers"] if one["route"] == "WS /live"]
+    assert [(one["stranger"], one["reached"]) for one in of_live] == [
+        ("nobody", True),
+        ("a user without a role", True),
+        ("a user of another role", True),
+        ("an unknown key", True),
+    ]
+    assert lone_terminal("routes", "--app", name, "--probe-through").code == 0
+
+
+@pytest.mark.req("L8")
+def test_who_was_seen_is_listed(lone_terminal, tmp_path):
+    """The last callers stand with their route: by which credential, of what name, with what client, and when."""
+    name = application(tmp_path, "seen_lately", "/**")
+    lone_terminal("rollout", "status")
+
+    async def see():
+        auth = Rimlock.from_env(lone_terminal.environment)
+        await auth.start()
+        now = auth.context.now()
+        row = {"method": "WS", "path": "/live", "stage": "observe", "outcome": "allowed", "requests": 7}
+        rows = [
+            Seen(**row, day=now // usage.DAY - days, credential="key", credential_id="k1", client="tauri",
+                 label="robot", first_seen=now - 9, last_seen=now - days)
+            for days in range(2)
+        ]  # fmt: skip
+        await auth.database.write(lambda tx: usage.write(tx, rows))
+        await auth.stop()
+        return now
+
+    now = asyncio.run(see())
+    items = lone_terminal("routes", "--app", name, "--json").json["items"]
+    (caller,) = {one["route"]: one for one in items}["WS /live"]["callers"]
+    assert [caller[part] for part in ("credential", "label", "client", "requests")] == ["key", "robot", "tauri", 14]
+    assert caller["last_seen"] == datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert f"robot {caller['last_seen'][:10]}" in lone_terminal("routes", "--app", name).out
+
+
+@pytest.mark.req("L8")
+@pytest.mark.attack("a route name that takes over a terminal or a log line")
+def test_no_name_takes_over_the_terminal(lone_terminal, tmp_path):
+    """Escapes, line breaks and marks of direction in paths come out as text, in the table and in remarks."""
+    (tmp_path / "hostile_names.py").write_text(
+        "from fastapi import FastAPI\nfrom rimlock import Rimlock\napp = FastAPI(openapi_url=None)\n"
+        "app.get('/a\\x1b[2J\\r\\n\\u202eb')(lambda: None)\nRimlock.from_env().install(app)\n"
+    )
+    for options in ([], ["--probe"], ["--write"], ["--check"]):
+        done = lone_terminal("routes", "--app", "hostile_names:app", *options)
+        assert all(sign.isprintable() or sign == "\n" for sign in done.out + done.err)
+    assert "\\u001B[2J\\u000D\\u000A\\u202Eb" in (tmp_path / "routes.lock").read_text()
 
 
 @pytest.mark.parametrize(
@@ -109,7 +234,10 @@ def test_who_would_have_been_refused_is_shown_and_forgotten(terminal):
     async def see():
         auth = Rimlock.from_env(terminal.environment)
         await auth.start()
-        seen = Observation(
+        seen = Seen(
+            day=20_254,
+            stage="observe",
+            client="curl",
             method="GET",
             path="/analyses",
             credential="key",
@@ -120,7 +248,7 @@ def test_who_would_have_been_refused_is_shown_and_forgotten(terminal):
             first_seen=1_750_000_000,
             last_seen=1_750_000_060,
         )
-        await auth.database.write(lambda tx: observations.write(tx, [seen]))
+        await auth.database.write(lambda tx: usage.write(tx, [seen]))
         await auth.stop()
 
     asyncio.run(see())

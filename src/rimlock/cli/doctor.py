@@ -8,45 +8,67 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rimlock.cli.running import Application, Config, Json, group, installation
-from rimlock.cli.showing import show_json
+from rimlock.cli.running import Application, Config, Json, environment, group, load
+from rimlock.cli.showing import plain, show_json
 
 if TYPE_CHECKING:
+    from rimlock import Rimlock
     from rimlock.retrofit.checks import Finding
 
 app = group("Check the settings, the database and the keys of this installation.")
 
 MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
+HostDatabase = Annotated[str | None, typer.Option(help="Look for keys in clear in this database instead of ours.")]
 
 
 @app.command()
-def doctor(app_name: Application = None, config: Config = None, as_json: Json = False) -> None:  # noqa: FBT002 - a switch
+def doctor(
+    app_name: Application = None,
+    config: Config = None,
+    host_database: HostDatabase = None,
+    as_json: Json = False,  # noqa: FBT002 - a switch
+) -> None:
     """Check this installation, or the one on --app. The exit code is 1 when something fails; warnings leave it at 0."""
-    findings = _examined(app_name, config)
+    findings = _examined(app_name, config, host_database)
     failed = any(finding.state == "fail" for finding in findings)
     if as_json:
-        items = [{"name": one.name, "state": one.state, "text": one.text} for one in findings]
-        show_json({"well": not failed, "items": items})
+        show_json({"well": not failed, "items": [asdict(one) for one in findings]})
     else:
         for one in findings:
-            print(f"{MARKS[one.state]}  {one.name:<14}{one.text}")
+            print(f"{MARKS[one.state]}  {one.name:<17}{plain(one.text)}")
+            for word, said in (("why", one.why), ("mend", one.mend)):
+                print(f"{'':<23}{word}: {plain(said)}" if said else "", end="\n" if said else "")
     if failed:
         raise typer.Exit(1)
 
 
-def _examined(app_name: str | None, config: Path | None) -> list[Finding]:
+def _examined(app_name: str | None, config: Path | None, host_database: str | None) -> list[Finding]:
     """Make or find the installation; on an application that refuses a wildcard origin too, as the start would."""
     from rimlock.cli.sentences import EXPECTED, sentence
     from rimlock.retrofit.checks import Finding, examine
 
     logging.getLogger("rimlock").addHandler(logging.NullHandler())
     try:
-        auth = installation(app_name, config)
+        found, auth = _found(app_name, config)
     except EXPECTED as error:
-        return [Finding("settings", "fail", sentence(error))]
-    return asyncio.run(examine(auth, sentence))
+        what, _, mend = sentence(error).partition("; ")
+        return [Finding("settings", "fail", what, why="nothing starts with these settings", mend=mend)]
+    module = app_name.partition(":")[0] if app_name else None
+    return asyncio.run(examine(auth, sentence, app=found, module=module, host_database=host_database))
+
+
+def _found(app_name: str | None, config: Path | None) -> tuple[Any, Rimlock]:
+    """Return the application, when one was named, and the installation. Where no secret was made yet, none is made."""
+    from rimlock import Rimlock
+    from rimlock.retrofit.checks.guessable import without_making_a_secret
+
+    if app_name is not None:
+        found, _ = load(app_name)
+        return found, Rimlock.of(found)
+    return None, Rimlock(without_making_a_secret(environment(config)))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rimlock.cli import retire
 from rimlock.cli.running import Config, Json, group, on_installation
 from rimlock.cli.showing import plain, show, show_json
 from rimlock.core.errors import ConfigurationError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from rimlock.core.database import Transaction
     from rimlock.core.keys import ApiKey, NewKey
 
-app = group("Issue, import, list and revoke API keys.")
+app = group("Issue, import, list, replace, retire and revoke API keys; see who uses them.")
 
 COLUMNS = ("id", "hint", "name", "user", "scopes", "roles", "source", "expires_at", "last_used_at")
 
@@ -180,4 +181,8 @@ def _shown(key: ApiKey) -> dict[str, Any]:
         "roles": sorted(key.roles),
         "source": key.source,
         **{name: None if at is None else moment(at) for name, at in times.items()},
+        "replaced_by": key.replaced_by,
     }
+
+
+app.registered_commands += retire.app.registered_commands

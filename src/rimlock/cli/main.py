@@ -18,12 +18,15 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = {
     "serve": ("serve", "Run the standalone server, or an application with Rimlock on it."),
     "db": ("db", "Bring our tables up or down, and see where they are."),
-    "user": ("users", "Create, list, disable and delete accounts, end their sessions."),
+    "user": ("users", "Find, create, let in, disable and delete accounts; temporary passwords, roles, sessions."),
+    "invitation": ("invitations", "Let somebody make an account by a code; list and revoke such codes."),
     "role": ("roles", "Say what an account may do."),
-    "key": ("keys", "Issue, import, list and revoke API keys."),
+    "key": ("keys", "Issue, import, list, replace, retire and revoke API keys; see who uses them."),
     "rollout": ("rollout", "Turn routes, see who would be refused, go back."),
     "routes": ("routes", "List the routes of an application and what is in force for each."),
+    "retrofit": ("retrofit", "Give the rows of the application's tables an owner, and take it back."),
     "token": ("tokens", "Look into a token; list, rotate and revoke the keys that sign them."),
+    "audit": ("audit", "Read who did what to whom, when and from where."),
     "doctor": ("doctor", "Check the settings, the database and the keys of this installation."),
 }
 """Each command, the module it is in, and what it is for."""
@@ -67,7 +70,7 @@ def _complain(text: str, code: int) -> int:
 
 
 def _help() -> str:
-    lines = [f"  {name:<10}{purpose}" for name, (_, purpose) in COMMANDS.items()]
+    lines = [f"  {name:<12}{purpose}" for name, (_, purpose) in COMMANDS.items()]
     return "\n".join(
         [
             "Usage: rimlock COMMAND …",

@@ -6,41 +6,58 @@ Source: design section 5.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rimlock.cli.running import Application, Config, Json, actor, group, on_installation
-from rimlock.cli.showing import show, show_json
+from rimlock.cli.showing import show, show_json, time_of
 from rimlock.core.access import Stage
 
 if TYPE_CHECKING:
     from rimlock import Rimlock
+    from rimlock.features.rollout.logic import Report
 
+WHOLE = 100
 app = group("Turn routes, see who would be refused, go back.")
 
 Route = Annotated[str, typer.Argument(help="Like 'GET /items/{id}', '/items/{id}' or '/items/**'.")]
 MaybeRoute = Annotated[str | None, typer.Argument(help="Like 'GET /items/{id}' or '/items/**'.")]
-CHANGE = ("id", "at", "route", "before", "stage", "actor", "reverts")
+CHANGE = ("id", "at", "route", "before", "stage", "percent", "until", "actor", "reverts")
+STANDING = ("route", "stage", "percent", "until", "overdue", "source")
 SEEN = ("route", "credential", "key", "outcome", "requests", "first_seen", "last_seen")
 
 
 @app.command()
-def status(app_name: Application = None, config: Config = None, as_json: Json = False) -> None:  # noqa: FBT002 - a switch
-    """Show the stage of every route of --app; without it, the changes in force."""
-    if app_name is not None:
-        from rimlock.cli.routes import show_routes
-
-        show_routes(app_name, as_json=as_json)
-        return
-    rules = on_installation(_in_force, config=config)
-    show(rules, ("route", "stage", "source"), as_json=as_json, nothing="nothing was changed at run time")
+def status(
+    app_name: Application = None,
+    config: Config = None,
+    check: Annotated[bool, typer.Option("--check", help="Fail when a permissive stage is past its date.")] = False,  # noqa: FBT002 - a switch
+    as_json: Json = False,  # noqa: FBT002 - a switch
+) -> None:
+    """Show the stage of every route of --app; without it, the rules of the file and the changes in force."""
+    work = _rules if app_name is None else _routes
+    rows = on_installation(work, app=app_name, config=config)
+    late = [row for row in rows if row["overdue"]]
+    show(
+        late if check else rows,
+        STANDING,
+        as_json=as_json,
+        nothing="nothing is overdue" if check else "nothing was changed at run time",
+    )
+    if check and late:
+        raise typer.Exit(1)
 
 
 @app.command("set")
 def set_stage(
     route: Route,
     stage: Annotated[str, typer.Argument(help="open, observe, optional, required; or configured: as before.")],
+    percent: Annotated[
+        int, typer.Option(min=0, max=100, help="For so many callers of a hundred, the same ones.")
+    ] = 100,
+    until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="When this is to be over.")] = None,
     app_name: Application = None,
     config: Config = None,
     force: Annotated[bool, typer.Option("--force", help="Also when no route of --app fits.")] = False,  # noqa: FBT002 - a switch
@@ -57,7 +74,8 @@ def set_stage(
 
         table = None if force else auth.context.routes()
         keys = None if table is None else [target.key for target in table.targets()]
-        return shown_change(await logic.change(auth.context, route, wanted, keys=keys, actor=actor()))
+        extent: dict[str, Any] = {"percent": percent, "until": until.date() if until else None}
+        return shown_change(await logic.change(auth.context, route, wanted, keys=keys, actor=actor(), **extent))
 
     _tell(on_installation(work, config=config, app=app_name), as_json=as_json)
 
@@ -112,9 +130,57 @@ def observed(
     show(on_installation(work, config=config), SEEN, as_json=as_json, nothing="nobody would have been refused")
 
 
-async def _in_force(auth: Rimlock) -> list[dict[str, Any]]:
-    rules = auth.context.rules().running
-    return [{"route": rule.pattern, "stage": str(rule.stage), "source": rule.source} for rule in rules]
+@app.command()
+def report(
+    route: MaybeRoute = None,
+    days: Annotated[int, typer.Option(min=1, max=366, help="How far back to look.")] = 30,
+    key: Annotated[str | None, typer.Option("--key", help="Only the calls of the key with this id.")] = None,
+    app_name: Application = None,
+    config: Config = None,
+    as_json: Json = False,  # noqa: FBT002 - a switch
+) -> None:
+    """Show who still uses what, and which routes may be turned further; as text that can be mailed."""
+
+    async def work(auth: Rimlock) -> Report:
+        from rimlock.features.rollout import logic
+
+        return await logic.report(auth.context, route, days=days, key=key)
+
+    found = on_installation(work, app=app_name, config=config)
+    if as_json:
+        from rimlock.features.rollout.routes import shown_report
+
+        return show_json(shown_report(found))
+    from rimlock.features.rollout.logic import as_text
+
+    return print(as_text(found), end="")
+
+
+async def _rules(auth: Rimlock) -> list[dict[str, Any]]:
+    from rimlock.features.rollout import logic
+
+    return [
+        {
+            "route": one.pattern,
+            "stage": one.stage.value,
+            "percent": one.percent,
+            "until": time_of(one.until),
+            "overdue": one.overdue,
+            "source": one.source,
+        }
+        for one in logic.rules_standing(auth.context.rules(), auth.context.now())
+    ]
+
+
+async def _routes(auth: Rimlock) -> list[dict[str, Any]]:
+    from rimlock.features.rollout import logic
+    from rimlock.features.rollout.routes import shown_route
+
+    table = auth.context.routes()
+    keys = [] if table is None else [target.key for target in table.targets()]
+    now = auth.context.now()
+    shown = [shown_route(one, now) for one in logic.overview(auth.context.rules(), keys)]
+    return [{**row, "source": row["stage_source"]} for row in shown]
 
 
 def _stage(word: str) -> Stage | None:
@@ -130,4 +196,5 @@ def _tell(change: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         return show_json(change)
     was, now = change["before"] or "as configured", change["stage"] or "as configured"
-    return print(f"{change['route']}: {was} -> {now}")
+    share = "" if change["percent"] == WHOLE else f" for {change['percent']} % of the callers"
+    return print(f"{change['route']}: {was} -> {now}{share}")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from rimlock.core.acting import Acting, begin
 from rimlock.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ def actor() -> str:
 
 
 async def _between(auth: Rimlock, work: Callable[[Rimlock], Awaitable[T]]) -> T:
+    begin(Acting(actor=actor()))
     try:
         await auth.start()
         return await work(auth)
