@@ -166,9 +166,9 @@ def test_a_follower_outlives_what_its_listeners_do(postgres_url):
         change_roles(here, client, visitor)
         assert until(lambda: failures)
         other.context.revocations.on_change["user"].remove(fail)
-        assert until(lambda: status(others, visitor) == 401)
+        assert until(lambda: status(others, visitor) == 401, patience=10)
         client.post("/auth/logout", headers=second.headers)
-        assert until(lambda: status(others, second) == 401)
+        assert until(lambda: status(others, second) == 401, patience=10)
 
 
 @pytest.mark.parametrize("on_stale", ["refuse", "ask"])
