@@ -69,6 +69,20 @@ def test_every_step_by_command(retrofit, database_url, tmp_path):
     assert asyncio.run(image(database_url)) == before
 
 
+def test_a_schema_that_the_application_changed_is_accepted_by_name(retrofit, database_url, tmp_path):
+    """The way back stops at a schema that is not what it was, and says how to go on."""
+    build(database_url)
+    asyncio.run(people(database_url))
+    (tmp_path / "rimlock-ownership.toml").write_text('[[table]]\nname = "documents"\n')
+    assert retrofit("apply")[0] == 0
+    sql(database_url, "CREATE TABLE later (id INTEGER PRIMARY KEY)")
+    code, _, err = retrofit("rollback")
+    assert code == 1
+    assert "later is new" in err
+    assert "--accept" in err
+    assert retrofit("rollback", "--accept")[0] == 0
+
+
 def test_the_application_may_live_elsewhere(retrofit, sqlite_url, tmp_path):
     """`--database` names the application's database; the accounts stay in ours."""
     host = f"sqlite:///{tmp_path / 'host.db'}"

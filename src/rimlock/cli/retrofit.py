@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 app = group("Give the rows of the application's tables an owner, step by step, and take it back.")
 
 PLAN_FILE = "rimlock-ownership.toml"
+ACCEPTING = "if the application's own migrations changed it, run this again with --accept"
 Url = Annotated[
     str | None, typer.Option("--database", help="The application's database; else RIMLOCK_RETROFIT_DATABASE.")
 ]
@@ -47,7 +48,10 @@ def plan(
     config: Config = None,
     as_json: Json = False,  # noqa: FBT002 - a switch
 ) -> None:
-    """Say what would be done. Where there is no plan yet, write one to begin with. The database is only read."""
+    """Say what would be done. Where there is no plan yet, write one to begin with.
+
+    The application's tables are only read. On SQLite ours are made where they are not there yet, as by a first start.
+    """
     if not plan_file.exists():
         text = on_installation(lambda auth: _proposal(auth, database), config=config)
         plan_file.write_text(text, encoding="utf-8")
@@ -184,7 +188,7 @@ def rollback(
     if gone["waiting"]:
         _fail(gone["waiting"])
     if not gone["done"]:
-        _fail(f"the schema is not what it was: {'; '.join(gone['differences'])}")
+        _fail(f"the schema is not what it was: {'; '.join(gone['differences'])}; {ACCEPTING}")
 
 
 @app.command()

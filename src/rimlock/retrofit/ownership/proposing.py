@@ -64,7 +64,8 @@ def propose(tables: Mapping[str, HostTable]) -> str:
         try:
             require_one_key(table)
         except ConfigurationError as error:
-            parts.append(f"# Left out: {error}.\n")
+            what, _, _ = str(error).partition("; ")  # the mend is to leave it out, which is done
+            parts.append(f"# Left out: {what}.\n")
         else:
             parts.append("\n".join([*_head(table), *_rules(table, records), ""]))
     return "\n".join(parts)
