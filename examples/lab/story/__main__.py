@@ -7,8 +7,9 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from time import monotonic
 
-from story import before, ownership
+from story import attacking, before, ownership, reading, retiring, turning, unfitting
 from story.callers import Desktop, Person, Script
 from story.stage import OLD_KEY, Place, Wrong
 
@@ -20,16 +21,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=50_000, help="how many analyses the laboratory has")
     wanted = parser.parse_args()
+    began = monotonic()
     with tempfile.TemporaryDirectory(prefix="lab-story-") as folder:
         place = Place(Path(folder))
         try:
             _tell(place, wanted.count)
         except Wrong as wrong:
-            print(f"\nWRONG  {wrong}", file=sys.stderr)
+            print(
+                f"{place.log.read_text()[-3000:]}\n\nWRONG  {wrong}" if place.log.exists() else wrong, file=sys.stderr
+            )
             return 1
         finally:
             place.stop()
-    print("\nEverything was as it was to be.")
+    print(f"\nEverything was as it was to be. ({monotonic() - began:.0f} s)")
     return 0
 
 
@@ -37,11 +41,19 @@ def _tell(place: Place, count: int) -> None:
     desktop = Desktop(place.port, OLD_KEY)
     ann = Person(place.port, "ann", PASSWORD)
     scripts = [Script(place.port, number) for number in range(3)]
-    before.as_it_was(place, count)
+    schema = before.as_it_was(place, count)
     before.a_day(place, desktop, ann, scripts)
-    sealed = ownership.given(place, desktop, scripts[0])
+    after_the_day = place.host()
+    reading.read(place)
+    retiring.deprecated(place, desktop, ann, scripts[0])
+    retiring.browned_out(place, desktop, ann, scripts[0])
+    turning.turned(place, desktop, ann)
+    attacking.attacked(place, ann)
+    sealed, recorded = ownership.given(place, desktop, scripts[0])
     ownership.finished(place, sealed)
-    ownership.taken_back(place, sealed)
+    ownership.taken_back(place, sealed, recorded)
+    unfitting.all_the_way(place, desktop, scripts[0])
+    unfitting.unfitted(place, schema, after_the_day, recorded, (desktop, scripts[0]))
 
 
 if __name__ == "__main__":

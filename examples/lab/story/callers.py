@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
-from typing import Any
+from typing import Any, ClassVar
 
 ANALYSIS = {
     "sample": "STORY-1",
@@ -14,6 +15,8 @@ ANALYSIS = {
     "result": 10.0,
     "recorded_at": "2026-03-02T09:30:00Z",
 }
+OURS = "/auth/"
+"""What Rimlock itself answers; it belongs to no route of the laboratory."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,9 @@ class Caller:
     agent: str
     headers: dict[str, str] = field(default_factory=dict)
     address: str = "127.0.0.1"
+    family: ClassVar[str] = "other"
+    sent: ClassVar[Counter[tuple[str, str, str]]] = Counter()
+    """What all callers sent, by route, kind of credential and family of client: what a report has to say."""
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         """Send one request over a connection of its own."""
@@ -48,6 +54,7 @@ class Caller:
         try:
             connection.request(method, path, None if body is None else json.dumps(body), sent)
             answer = connection.getresponse()
+            self._note(method, path)
             return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
         finally:
             connection.close()
@@ -56,23 +63,38 @@ class Caller:
         """Read a page."""
         return self.ask("GET", path)
 
+    def _note(self, method: str, path: str) -> None:
+        if not path.startswith(OURS):
+            kind = "token" if "Authorization" in self.headers else "key" if "X-API-Key" in self.headers else "none"
+            self.sent[f"{method} {path.partition('?')[0]}", kind, self.family] += 1
+
 
 class Desktop(Caller):
     """The first desktop release: the old paths, the shared key, no idea of anything newer."""
 
-    def __init__(self, port: int, key: str) -> None:
+    family = "labdesk"
+
+    def __init__(self, port: int, key: str, address: str = "127.0.1.1") -> None:
         """Hold the key that everybody holds."""
-        super().__init__(port, "LabDesk/1.9 (Windows NT 10.0)", {"X-API-Key": key}, "127.0.1.1")
+        super().__init__(port, "LabDesk/1.9 (Windows NT 10.0)", {"X-API-Key": key}, address)
 
     def hour(self) -> list[int]:
         """Do what somebody at a bench does within an hour."""
-        recorded = self.ask("POST", "/api/v1/analyses", ANALYSIS)
-        looked = [self.get("/explorer/summary?method=nitrate"), self.get("/api/v1/analyses?limit=20")]
-        return [answer.status for answer in (recorded, *looked)]
+        return [answer.status for answer in (self.record(), *self.look())]
+
+    def record(self) -> Answer:
+        """Record a result."""
+        return self.ask("POST", "/api/v1/analyses", ANALYSIS)
+
+    def look(self) -> list[Answer]:
+        """Look at what was recorded, and change nothing."""
+        return [self.get("/explorer/summary?method=nitrate"), self.get("/api/v1/analyses?limit=20")]
 
 
 class Person(Caller):
     """Somebody in a browser, with an account."""
+
+    family = "firefox"
 
     def __init__(self, port: int, login: str, password: str, address: str = "127.0.2.1") -> None:
         """Know a login and a password."""
@@ -94,17 +116,20 @@ class Person(Caller):
             self._hold(answer)
         return answer
 
-    def refresh(self) -> None:
+    def refresh(self) -> int:
         """Get a new access token."""
         answer = self.ask("POST", "/auth/refresh", {"refresh_token": self.refresh_token})
-        assert answer.status == 200, answer.body
-        self._hold(answer)
+        if answer.status == 200:
+            self._hold(answer)
+        return answer.status
 
     def hour(self) -> list[int]:
         """Come back after an hour, and look around."""
-        self.refresh()
-        looked = [self.get("/analyses?limit=20"), self.get("/explorer/summary?method=ph"), self.get("/auth/me")]
-        return [answer.status for answer in looked]
+        return [self.refresh(), *(answer.status for answer in self.look())]
+
+    def look(self) -> list[Answer]:
+        """Look around."""
+        return [self.get("/analyses?limit=20"), self.get("/explorer/summary?method=ph"), self.get("/auth/me")]
 
     def _hold(self, answer: Answer) -> None:
         tokens = answer.json
@@ -116,10 +141,16 @@ class Person(Caller):
 class Script(Caller):
     """A program somebody wrote once, with no credential at all."""
 
+    family = "python-requests"
+
     def __init__(self, port: int, number: int) -> None:
         """Run on a machine of its own."""
         super().__init__(port, "python-requests/2.19", {}, f"127.0.3.{number + 1}")
 
     def hour(self) -> list[int]:
         """Fetch the newest results."""
-        return [self.get("/analyses?limit=5").status, self.get("/reports/activity").status]
+        return [answer.status for answer in self.look()]
+
+    def look(self) -> list[Answer]:
+        """Fetch what it always fetches."""
+        return [self.get("/analyses?limit=5"), self.get("/reports/activity")]

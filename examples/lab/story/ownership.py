@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from itertools import count
 from typing import TYPE_CHECKING
 
 from story.stage import HOST_TABLES, chapter, check
+from story.traffic import Traffic
 
 if TYPE_CHECKING:
     from story.callers import Desktop, Script
@@ -29,23 +29,26 @@ column = "sample"
 name = "instruments"
 mode = "side"
 """
+OWNER = ("owner_id",)
+FIRST_MOMENT, GROWTH = 0.01, 2.5
+"""Seconds from a step to the kill, the first time; and by how much later each kill comes than the one before."""
 
 
-def given(place: Place, desktop: Desktop, script: Script) -> Seals:
-    """Plan, apply, fill and verify while the laboratory is in use; return what the tables held before."""
+def given(place: Place, desktop: Desktop, script: Script) -> tuple[Seals, int]:
+    """Plan, apply, fill and verify while the laboratory is in use; return what the tables held before, and what came."""
     chapter("the rows get owners, while the laboratory is in use; every command is killed, and run again")
-    before = place.host()
+    before, schema = place.host(), place.schema()
     (place.folder / "rimlock-ownership.toml").write_text(PLAN)
     tables = {one["table"]: one for one in place.asked("retrofit", "plan")["items"]}
-    check(tables.keys() == set(HOST_TABLES) and place.host() == before, "the plan changed nothing")
-    _killed_until_done(place, "retrofit", "apply")
-    check(place.host(without=("owner_id",)) == before, "every row and every checksum is as before")
-    _killed_until_done(place, "retrofit", "backfill", while_waiting=(desktop, script))
-    check(_unowned(place) == 0, "no row is without an owner")
-    check(_owned_by_ann(place) > 0, "what was recorded on Ann's sample is hers", _owned_by_ann(place))
-    check(place.host(without=("owner_id",)) == before, "every row and every checksum is as before")
+    check(tables.keys() == set(HOST_TABLES) and place.schema() == schema, "the plan changed nothing")
+    with Traffic(desktop, script) as traffic:
+        _killed_until_done(place, "retrofit", "apply")
+        _killed_until_done(place, "retrofit", "backfill", last=False)
+    _went_on(traffic)
+    place.rimlock("retrofit", "backfill")
+    _owned(place, before, traffic.recorded)
     place.rimlock("retrofit", "verify", "--strict")
-    return before
+    return before, traffic.recorded
 
 
 def finished(place: Place, before: Seals) -> None:
@@ -53,48 +56,60 @@ def finished(place: Place, before: Seals) -> None:
     chapter("no row may be without an owner from now on")
     place.stop()
     _killed_until_done(place, "retrofit", "finish", "--offline")
-    with sqlite3.connect(place.database) as connection:
-        (column,) = [row for row in connection.execute("PRAGMA table_info(analyses)") if row[1] == "owner_id"]
-    check(column[3] == 1, "the column takes no NULL any more")
-    check(place.host(without=("owner_id",)) == before, "every row and every checksum is as before")
+    required = place.ask("SELECT \"notnull\" FROM pragma_table_info('analyses') WHERE name = 'owner_id'")
+    check(required == [(1,)], "the column takes no NULL any more", required)
+    _as_before(place, before)
 
 
-def taken_back(place: Place, before: Seals) -> None:
+def taken_back(place: Place, before: Seals, recorded: int) -> None:
     """Go all the way back."""
     chapter("and back: no owner, no column, no table of ours among the laboratory's")
     _killed_until_done(place, "retrofit", "rollback", "--offline")
-    check(place.host() == before, "every row and every checksum is as before, the schema too")
+    check(place.host(like=before) == before, "every row and every checksum is as before")
+    check(place.host()["analyses"].rows == before["analyses"].rows + recorded, "what came meanwhile is there too")
     check(not {"auth_owner", "auth_retrofit"} & place.tables(), "nothing is left of it")
+    place.serve("story.clocked:app")
 
 
-def _killed_until_done(place: Place, *words: str, while_waiting: tuple[Desktop, Script] | None = None) -> None:
-    """Kill the command ever later, until it is through before it is killed; then once more, to see that it is done."""
+def _killed_until_done(place: Place, *words: str, last: bool = True) -> None:
+    """Kill the command after its next step, ever later, until it is through before that; then run it once more."""
     kills = 0
     for attempt in count():
-        if not place.killed(*words, after=0.6 * 1.7**attempt):
+        if not place.killed(*words, step=lambda: _step(place), after=FIRST_MOMENT * GROWTH**attempt):
             break
         kills += 1
-        if while_waiting:
-            desktop, script = while_waiting
-            answers = (desktop.get("/explorer/summary?method=ph"), script.get("/analyses?limit=5"))
-            check([answer.status for answer in answers] == [200, 200], "the laboratory answers meanwhile")
-    place.rimlock(*words)
     check(kills > 0, f"killed {kills} times, and it went on where it was")
+    if last:
+        place.rimlock(*words)
 
 
-def _unowned(place: Place) -> int:
-    with sqlite3.connect(place.database) as connection:
-        (analyses,) = connection.execute("SELECT count(*) FROM analyses WHERE owner_id IS NULL").fetchone()
-        (instruments,) = connection.execute(
-            "SELECT count(*) FROM instruments WHERE CAST(id AS VARCHAR) NOT IN"
-            " (SELECT row_key FROM auth_owner WHERE table_name = 'instruments')"
-        ).fetchone()
-    return int(analyses) + int(instruments)
+def _step(place: Place) -> object:
+    """Return what changes with each step: the schema, or what the retrofit noted about where it is."""
+    schema = place.ask("PRAGMA schema_version")
+    begun = "auth_retrofit" in place.tables()
+    return schema, place.ask("SELECT name, phase, cursor, data FROM auth_retrofit ORDER BY name") if begun else None
 
 
-def _owned_by_ann(place: Place) -> int:
-    with sqlite3.connect(place.database) as connection:
-        (rows,) = connection.execute(
-            "SELECT count(*) FROM analyses WHERE owner_id = (SELECT id FROM auth_user WHERE username = 'ann')"
-        ).fetchone()
-    return int(rows)
+def _went_on(traffic: Traffic) -> None:
+    sent = traffic.statuses.total()
+    check(
+        traffic.statuses.keys() == {200, 201},
+        f"all {sent} requests meanwhile were answered as ever, {traffic.recorded} results recorded; "
+        f"the slowest took {traffic.slowest * 1000:.0f} ms",
+        traffic.statuses,
+    )
+
+
+def _owned(place: Place, before: Seals, recorded: int) -> None:
+    ann = place.ask("SELECT id FROM auth_user WHERE username = 'ann'")[0][0]
+    ((nobody,),) = place.ask("SELECT count(*) FROM analyses WHERE owner_id IS NULL")
+    ((hers,),) = place.ask("SELECT count(*) FROM analyses WHERE owner_id = ?", ann)
+    ((meant,),) = place.ask("SELECT count(*) FROM analyses WHERE sample = 'STORY-1'")
+    ((beside,),) = place.ask("SELECT count(*) FROM auth_owner WHERE table_name = 'instruments'")
+    check(nobody == 0 and beside == before["instruments"].rows, "every row has an owner", nobody, beside)
+    check(hers == meant > recorded, f"the {hers} results on Ann's sample are hers, and no others are", hers, meant)
+    _as_before(place, before)
+
+
+def _as_before(place: Place, before: Seals) -> None:
+    check(place.host(without=OWNER, like=before) == before, "every row and every checksum is as before")

@@ -10,22 +10,35 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.request import urlopen
 
 HERE = Path(__file__).parents[1]
 OLD_KEY = "old-laboratory-key-that-everybody-holds"
 HOST_TABLES = ("analyses", "instruments")
-Seals = dict[str, tuple[int, str]]
-"""Rows and a checksum, by table."""
+HOUR = 3600
+SOON = 3.0
+"""Seconds that a change may take here. One second is promised; this machine may have other things to do."""
 
 
 class Wrong(Exception):
     """Something in the story was not as it was to be."""
+
+
+class Seal(NamedTuple):
+    """What a table held: how many rows, the last id among them, and a checksum over all values."""
+
+    rows: int
+    last: int
+    checksum: str
+
+
+Seals = dict[str, Seal]
 
 
 def check(holds: object, what: str, *found: object) -> None:
@@ -33,6 +46,16 @@ def check(holds: object, what: str, *found: object) -> None:
     if not holds:
         raise Wrong(f"{what}: {found}" if found else what)
     print(f"  ok   {what}", flush=True)
+
+
+def soon(holds: Callable[[], object], what: str) -> None:
+    """Go on as soon as something holds, or stop the story when it takes too long. Raises Wrong."""
+    began = monotonic()
+    while not holds():
+        if monotonic() - began > SOON:
+            raise Wrong(f"{what}: not within {SOON:.0f} s")
+        sleep(0.05)
+    print(f"  ok   {what} (after {monotonic() - began:.1f} s)", flush=True)
 
 
 def chapter(title: str) -> None:
@@ -44,26 +67,32 @@ class Place:
     """One working folder with the laboratory's database in it."""
 
     def __init__(self, folder: Path) -> None:
-        """Choose ports, names and the moment the story begins at: a day ago."""
+        """Choose ports, names and the moment the story begins at: two days ago."""
         self.folder = folder
         self.port = _free_port()
+        self.knocks = 0
         self.clock = folder / "clock"
-        self.at(-24 * 3600)
+        self.log = folder / "server.log"
+        self.at(-48 * HOUR)
         self.database = folder / "lab.db"
-        url = f"sqlite:///{self.database}"
         shutil.copy(HERE / "rimlock.toml", folder / "rimlock.toml")
-        self.environment = {
-            **os.environ,
+        self.environment = self._environment(f"sqlite:///{self.database}")
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def _environment(self, url: str) -> dict[str, str]:
+        """Return the variables of every process here; what was set for another installation is not among them."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("RIMLOCK_", "LAB_"))}
+        return {
+            **kept,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(HERE),
             "LAB_DATABASE_URL": url,
             "DATABASE_URL": url,
             "LAB_API_KEY": OLD_KEY,
             "LAB_CLOCK": str(self.clock),
-            "RIMLOCK_CONFIG": str(folder / "rimlock.toml"),
+            "RIMLOCK_CONFIG": str(self.folder / "rimlock.toml"),
             "RIMLOCK_ISSUER": f"http://localhost:{self.port}",
         }
-        self._server: subprocess.Popen[bytes] | None = None
 
     def at(self, seconds_from_now: float) -> None:
         """Move the clock of the server."""
@@ -72,12 +101,16 @@ class Place:
         scratch.replace(self.clock)
 
     def serve(self, app: str) -> None:
-        """Start the server, and wait until it answers."""
+        """Start the server, and wait until it answers. `knocks` counts the requests that it answered to that end."""
         command = [sys.executable, "-m", "uvicorn", app, "--port", str(self.port), "--log-level", "warning"]
-        self._server = subprocess.Popen([*command, "--no-proxy-headers"], cwd=self.folder, env=self.environment)
+        with self.log.open("ab") as log:
+            self._server = subprocess.Popen(
+                [*command, "--no-proxy-headers"], cwd=self.folder, env=self.environment, stdout=log, stderr=log
+            )
         until = monotonic() + 30
         while monotonic() < until:
             with suppress(OSError), urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5):
+                self.knocks += 1
                 return
             sleep(0.1)
         raise Wrong(f"{app} did not come up")
@@ -100,19 +133,25 @@ class Place:
 
     def rimlock(self, *words: str, code: int | None = 0) -> str:
         """Run our command line and return what it said."""
-        print(f"  $ rimlock {' '.join(words)}", flush=True)
-        return self.run("rimlock", *words, code=code).stdout
+        print(f"  $ rimlock {_typed(words)}", flush=True)
+        done = self.run("rimlock", *words, code=code)
+        return done.stdout if code == 0 else done.stdout + done.stderr
 
     def asked(self, *words: str) -> Any:
         """Return what a command answers in JSON."""
         return json.loads(self.rimlock(*words, "--json"))
 
-    def killed(self, *words: str, after: float) -> bool:
-        """Start a command and kill it after so many seconds; say whether it was still running."""
-        print(f"  $ rimlock {' '.join(words)}    (killed after {after:.2f} s)", flush=True)
-        started = subprocess.Popen(
-            ["rimlock", *words], cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL
-        )
+    def killed(self, *words: str, step: Callable[[], object], after: float) -> bool:
+        """Start a command and kill it so many seconds after its next step; say whether it was still running.
+
+        `step`: what changes with each step that the command takes.
+        """
+        print(f"  $ rimlock {_typed(words)}    (kill -9, {after * 1000:.0f} ms after its next step)", flush=True)
+        before = step()
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        started = subprocess.Popen(["rimlock", *words], cwd=self.folder, env=self.environment, **quiet)
+        while started.poll() is None and step() == before:
+            sleep(0.002)
         with suppress(subprocess.TimeoutExpired):
             started.wait(timeout=after)
             return False
@@ -120,24 +159,38 @@ class Place:
         started.wait()
         return True
 
-    def host(self, *, without: tuple[str, ...] = ()) -> Seals:
-        """Return rows and a checksum of every table of the laboratory. `without`: columns to leave out."""
-        with sqlite3.connect(self.database) as connection:
-            return {name: _sealed(connection, name, without) for name in HOST_TABLES}
+    def ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Ask the database."""
+        with closing(sqlite3.connect(self.database, timeout=30)) as connection:
+            return connection.execute(query, values).fetchall()
+
+    def host(self, *, without: tuple[str, ...] = (), like: Seals | None = None) -> Seals:
+        """Seal every table of the laboratory. `without`: columns to leave out. `like`: only the rows there were then."""
+        with closing(sqlite3.connect(self.database, timeout=30)) as connection:
+            upto = {name: seal.last for name, seal in (like or {}).items()}
+            return {name: _sealed(connection, name, without, upto.get(name, 2**62)) for name in HOST_TABLES}
 
     def tables(self) -> set[str]:
         """Return the names of all tables there are."""
-        with sqlite3.connect(self.database) as connection:
-            return {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        return {row[0] for row in self.ask("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+    def schema(self) -> list[tuple[str, ...]]:
+        """Return everything the database was told to make, as it was told."""
+        return self.ask("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY 1, 2")
 
 
-def _sealed(connection: sqlite3.Connection, name: str, without: tuple[str, ...]) -> tuple[int, str]:
+def _typed(words: tuple[str, ...]) -> str:
+    return " ".join(f'"{word}"' if " " in word else word for word in words)
+
+
+def _sealed(connection: sqlite3.Connection, name: str, without: tuple[str, ...], upto: int) -> Seal:
     columns = [row[1] for row in connection.execute(f"PRAGMA table_info({name})") if row[1] not in without]
-    seal, rows = sha256(), 0
-    for row in connection.execute(f"SELECT {', '.join(columns)} FROM {name} ORDER BY id"):
-        seal.update(repr(row).encode())
-        rows += 1
-    return rows, seal.hexdigest()
+    held, rows, last = sha256(), 0, 0
+    query = f"SELECT id, {', '.join(columns)} FROM {name} WHERE id <= ? ORDER BY id"
+    for row in connection.execute(query, (upto,)):
+        held.update(repr(row[1:]).encode())
+        rows, last = rows + 1, row[0]
+    return Seal(rows, last, held.hexdigest())
 
 
 def _free_port() -> int:
