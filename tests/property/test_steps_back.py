@@ -20,14 +20,13 @@ CODE = (Rule(pattern="/a/**", stage=Stage.OBSERVE), Rule(pattern="GET /b", stage
 
 
 class Operators(RuleBasedStateMachine):
-    """Operators turn targets for some or for all, and take steps back; beside it, plain stacks of what should hold."""
+    """Operators turn targets for some or for all, and take steps back; beside it, a plain list of the steps that are left."""
 
     def __init__(self):
         super().__init__()
         self.engine = create_engine("sqlite://")
         schema.metadata.create_all(self.engine)
-        self.stacks = {pattern: [] for pattern in PATTERNS}
-        self.order = []
+        self.left = []
         self.now = 1_000
 
     def transaction(self, work):
@@ -57,20 +56,18 @@ class Operators(RuleBasedStateMachine):
         before = self.in_force()
         work = lambda tx: rollout.set_stage(tx, pattern, stage, actor="t", now=self.now, percent=percent, until=until)
         self.transaction(work)
-        self.stacks[pattern].append(before)
-        self.order.append(pattern)
+        self.left.append((pattern, before, work))
 
-    @precondition(lambda self: self.order)
+    @precondition(lambda self: self.left)
     @rule()
     def take_back(self):
         """One step back, of whichever target was changed last: exactly what held before it holds again."""
-        pattern = self.order.pop()
-        before = self.stacks[pattern].pop()
+        pattern, before, _ = self.left.pop()
         undone = self.transaction(lambda tx: rollout.back(tx, actor="t", now=self.now))
         assert undone.pattern == pattern
         assert self.in_force() == before
 
-    @precondition(lambda self: not self.order)
+    @precondition(lambda self: not self.left)
     @rule()
     def take_back_nothing(self):
         """There is nothing to take back once everything is."""
@@ -80,7 +77,7 @@ class Operators(RuleBasedStateMachine):
     @invariant()
     def nothing_changed_is_the_configuration(self):
         """When every step is taken back, the code alone is in force."""
-        if not self.order:
+        if not self.left:
             book = RuleBook(code=CODE)
             assert self.in_force() == {
                 (route, share): (book.ruling(*route).for_share(share).stage, None)
@@ -96,17 +93,28 @@ class Operators(RuleBasedStateMachine):
 class TargetsApart(Operators):
     """The same, with each target taken back by itself."""
 
-    @precondition(lambda self: self.order)
+    @precondition(lambda self: self.left)
     @rule(data=st.data())
     def take_back(self, data):
-        """One step back of one target: its own stack is as it was before its last change."""
-        pattern = data.draw(st.sampled_from(sorted(set(self.order))))
-        place = len(self.order) - 1 - self.order[::-1].index(pattern)
-        del self.order[place]
-        before = self.stacks[pattern].pop()
+        """One step back of one target: what holds is what the steps that are left make by themselves."""
+        pattern = data.draw(st.sampled_from(sorted({step[0] for step in self.left})))
+        place = max(place for place, step in enumerate(self.left) if step[0] == pattern)
+        del self.left[place]
         self.transaction(lambda tx: rollout.back(tx, actor="t", now=self.now, pattern=pattern))
-        if place == len(self.order):
-            assert self.in_force() == before
+        assert self.in_force() == self.from_scratch()
+
+    def from_scratch(self):
+        """Return what would hold where nothing but the steps that are left was ever done."""
+        kept, self.engine = self.engine, create_engine("sqlite://")
+        tables = [schema.rollout, schema.journal]
+        schema.metadata.create_all(self.engine, tables=tables)
+        try:
+            for _, _, work in self.left:
+                self.transaction(work)
+            return self.in_force()
+        finally:
+            self.engine.dispose()
+            self.engine = kept
 
 
 Operators.TestCase.settings = TargetsApart.TestCase.settings = settings(
