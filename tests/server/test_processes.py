@@ -189,6 +189,14 @@ def test_the_first_administrators_link_is_printed_until_there_is_one(tmp_path, s
         assert "first-admin" not in (tmp_path / "server.log").read_text()
 
 
+@pytest.mark.req("T4")
+def test_what_is_grave_is_told_by_an_application_that_sets_up_no_log(tmp_path, sqlite_url):
+    """Warnings reach the output of the one worker, as under any other server: the check before the start hides none."""
+    with serving(tmp_path, environment(tmp_path, sqlite_url), "site_with_accounts:app") as (port, _):
+        assert ask(port, "/auth/login", "POST", {"login": "ann", "password": PASSWORD})[0] == 401
+        assert eventually(lambda: "LoginFailed failed" in (tmp_path / "server.log").read_text(), True)
+
+
 @pytest.mark.req("L4")
 @pytest.mark.parametrize(
     "settings, told",

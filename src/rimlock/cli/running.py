@@ -59,9 +59,16 @@ def group(purpose: str) -> typer.Typer:
 def on_installation(
     work: Callable[[Rimlock], Awaitable[T]], *, config: Path | None = None, app: str | None = None
 ) -> T:
-    """Run `work` with an installation that is started, and stop it again. Raises what starting and `work` raise."""
-    logging.getLogger("rimlock").addHandler(logging.NullHandler())
-    return asyncio.run(_between(installation(app, config), work))
+    """Run `work` with an installation that is started, and stop it again. Raises what starting and `work` raise.
+
+    Meanwhile nothing is logged beside the answer. Afterwards it is again: this process may go on as a server.
+    """
+    log, silence = logging.getLogger("rimlock"), logging.NullHandler()
+    log.addHandler(silence)
+    try:
+        return asyncio.run(_between(installation(app, config), work))
+    finally:
+        log.removeHandler(silence)
 
 
 def installation(app: str | None, config: Path | None) -> Rimlock:
