@@ -20,7 +20,7 @@ CODE = (Rule(pattern="/a/**", stage=Stage.OBSERVE), Rule(pattern="GET /b", stage
 
 
 class Operators(RuleBasedStateMachine):
-    """Operators turn targets for some or for all, and take steps back; beside it, a plain list of the steps that are left."""
+    """Operators turn targets for some or for all, and take steps back; beside it, the steps that are left."""
 
     def __init__(self):
         super().__init__()
