@@ -203,6 +203,9 @@ def test_commands_list_and_export(terminal):
     assert terminal("audit", "list", "--after", newest["id"], "--user", made.json["id"], "--json").json["items"] == [
         listed["items"][1]
     ]
+    first = terminal("audit", "list", "--user", made.json["id"], "--limit", "1")
+    assert first.err == f"there is more: --after {newest['id']}\n"
+    assert terminal("audit", "list", "--user", made.json["id"]).err == ""
     table = terminal("audit", "list", "--event", "RolesChanged", "--since", "1h").out
     assert "RolesChanged" in table
     assert "roles=editor" in table

@@ -74,6 +74,7 @@ def test_the_lock_file_is_written_checked_and_compared(lone_terminal, tmp_path):
     told = lone_terminal("routes", "--app", fewer, "--check").out
     assert "FAIL  WS /live: unstated: no rule names it" in told
     assert "FAIL  WS /live: weakened: stage observe -> open" in told
+    assert told.rindex("FAIL") < told.index("note")
     lock.write_text("".join(line for line in lock.read_text().splitlines(keepends=True) if "WS" not in line))
     assert "FAIL  WS /live: new: is not in the lock file" in lone_terminal("routes", "--app", before, "--check").out
 

@@ -66,7 +66,10 @@ def list_entries(
     found = on_installation(work, config=config)
     if as_json:
         return show_json(found)
-    return show(found["items"], COLUMNS, as_json=False, nothing="there is nothing in the audit that fits")
+    show(found["items"], COLUMNS, as_json=False, nothing="there is nothing in the audit that fits")
+    if found["next"]:
+        typer.echo(f"there is more: --after {found['next']}", err=True)
+    return None
 
 
 @app.command()

@@ -82,7 +82,7 @@ def _tell(report: Report, *, as_json: bool, listing: bool, remarks: bool = True)
         return show_json(shown_report(report))
     if listing:
         return show(listed(report), COLUMNS, as_json=False, nothing="the application has no routes")
-    for one in report.remarks if remarks else ():
+    for one in sorted(report.remarks, key=lambda one: not one.fails) if remarks else ():  # what fails comes first
         print(f"{'FAIL' if one.fails else 'note'}  {plain(one.route)}: {one.kind}: {plain(one.what)}")
         print(f"      {plain(one.why)}; {plain(one.mend)}")
     return print(plain(summed_up(report)))
