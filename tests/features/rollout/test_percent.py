@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -78,6 +80,20 @@ def test_somebody_who_is_known_is_told_apart_by_who_they_are(sqlite_url):
         assert {200, 403} == set().union(*answers)
         key = {client.get("/x", headers={"X-API-Key": KEY, "User-Agent": a}).status_code for a in AGENTS[:20]}
         assert len(key) == 1
+
+
+@pytest.mark.parametrize("on_stale", ["refuse", "ask"])
+def test_who_shows_nothing_stays_on_their_side_while_revocations_are_unknown(postgres_url, on_stale):
+    """Where a caller without a credential stands rests on no journal: whoever is refused stays refused meanwhile."""
+    hour = timedelta(hours=1)
+    never = {"listen": False, "poll_interval": hour, "max_staleness": timedelta(microseconds=1), "on_stale": on_stale}
+    rules = [Rule(pattern="/x", stage=Stage.OBSERVE), Rule(pattern="GET /x", stage=Stage.REQUIRED, percent=50)]
+    (app, _), (deaf, _) = application(postgres_url, rules=rules), application(postgres_url, rules=rules, **never)
+    with TestClient(app) as client:
+        side = refused(client)
+    assert set() < side < set(AGENTS)
+    with TestClient(deaf) as client:
+        assert refused(client) == side
 
 
 def _nobody_has_it():
