@@ -178,6 +178,33 @@ async def test_no_row_is_without_an_owner_after_the_end(database_url, tmp_path):
         assert newest > ANALYSES + 1
 
 
+@pytest.mark.req("L7")
+@pytest.mark.anyio
+@pytest.mark.parametrize(("mode", "end"), [("side", "filled"), ("column", "filled"), ("side", "finished")])
+async def test_rows_that_come_when_all_is_filled(database_url, tmp_path, mode, end):
+    """The next backfill gives them owners, and no other row is touched; where nothing came, nothing moves."""
+    await asyncio.to_thread(build, database_url)
+    await people(database_url)
+    async with at_work(database_url, plan_text(mode), tmp_path) as work:
+        await apply(work)
+        await backfill(work)
+        if end == "finished":
+            await finish(work)
+        before = await standing(work)
+        assert [one.given for one in await backfill(work)] == [0] * len(work.plan.tables)
+        assert await standing(work) == before
+        for n in range(3):
+            await asyncio.to_thread(
+                sql, database_url, f"INSERT INTO analyses (sample, made_by) VALUES ('n {n}', 'ann')"
+            )
+        again = {one.table: one for one in await backfill(work)}
+        assert (again["analyses"].given, again["analyses"].left, again["analyses"].done) == (3, 0, True)
+        assert sum(one.given for one in again.values()) == 3
+        assert (await verify(work)).right
+        await finish(work)
+        assert (await rollback(work)).done
+
+
 @pytest.mark.anyio
 async def test_a_file_without_write_ahead_log(sqlite_url, tmp_path):
     """A SQLite file in the old journal mode goes the same way and back."""

@@ -105,7 +105,7 @@ def _require_ready(one: Target, found: Mapping[str, Standing]) -> None:
 async def _table(work: Retrofit, one: Target, people: People, default: str, pace: Pace, room: int | None) -> Filled:
     """Walk the table until a walk leaves nothing but what is ambiguous, and at most PASSES times."""
     given, stopped = 0, False
-    if (await _line(work, one)).data.get("walked"):
+    if await _has_more(work, one):
         await work.host.write(lambda on: _start_over(on, one, work.clock()))
     for _ in range(PASSES):
         before = given
@@ -118,6 +118,12 @@ async def _table(work: Retrofit, one: Target, people: People, default: str, pace
             break
         await work.host.write(lambda on: _start_over(on, one, work.clock()))
     return await _come_to(work, one, given, stopped=stopped)
+
+
+async def _has_more(work: Retrofit, one: Target) -> bool:
+    """Say whether a walk that came to its end is followed by another: it was cut short, or rows came in since."""
+    line = await _line(work, one)
+    return bool(line.data.get("walked")) and (line.phase == "filling" or await unowned_rows(work.host, one) > 0)
 
 
 async def _walk(
@@ -213,9 +219,9 @@ def _count(known: Counter[str], verdict: Verdict, rows: int) -> None:
 
 
 def _start_over(connection: Connection, one: Target, now: float) -> None:
-    """Walk again, for rows that somebody held or that came in behind us."""
+    """Walk again, for rows that somebody held or that came in behind us; after everything was filled, too."""
     line = standing(connection, one.host.label, held=True)
-    if line is not None and line.phase == "filling":
+    if line is not None and line.phase in {"filling", "filled", "finished"}:
         keep(connection, _anew(line), now=now)
 
 
