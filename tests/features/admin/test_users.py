@@ -247,6 +247,18 @@ def test_administrators_do_not_stop_themselves_by_a_slip(database_url):
         assert client.portal.call(auth.database.read, administrators) == [other.user.id]
 
 
+@pytest.mark.parametrize("likeness", ["ADMIN", "Admin", "%", "_dmin", 'x", "admin'])
+def test_a_role_that_resembles_another_is_another(database_url, likeness):
+    """Whoever has a role in other letters is not found by it, and is no administrator who is left."""
+    app, auth, _ = staffed(database_url)
+    with TestClient(app) as client:
+        root = administrator(auth, client)
+        client.post(USERS, json={"email": "bob@example.com", "roles": [likeness]}, headers=root.headers)
+        assert found(client, root, role="admin") == ["root"]
+        assert found(client, root, role=likeness) == ["bob"]
+        assert outcome(client.delete("/auth/me", headers=root.headers)) == (409, "last_admin")
+
+
 @pytest.mark.anyio
 @pytest.mark.asvs("2.3.4")
 @pytest.mark.attack("last administrator race")
