@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from statistics import quantiles
@@ -61,7 +62,34 @@ def main() -> None:
 
 
 def measure(url: str, mode: str, rows: int, folder: Path, journal: str) -> None:
-    """Measure one database in one mode."""
+    """Measure one database in one mode, and print it."""
+    found = measured(url, mode, rows, folder, journal)
+    print(f"\n{url.partition(':')[0]}, {mode}, {rows} rows; apply with checksums {found.applied:.1f} s")
+    print(f"backfill {found.seconds:.1f} s, {found.rate:.0f} rows/s, peak memory {found.memory:.0f} MiB")
+    print(f"given {found.by}, owners right: {found.right}")
+    print(f"{'ms':<10}{'p50':>9}{'p99':>9}{'p99.9':>9}{'max':>9}{'requests':>10}")
+    for name, times in {"alone": found.alone, "beside": found.beside}.items():
+        for kind, took in times.items():
+            print(f"{name + ' ' + kind:<16}" + shown(took))
+    sys.stdout.flush()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backfill:
+    """What was measured: seconds, rows per second, MiB, and the seconds that each request took."""
+
+    applied: float
+    seconds: float
+    rate: float
+    memory: float
+    by: Any
+    right: bool
+    alone: dict[str, list[float]]
+    beside: dict[str, list[float]]
+
+
+def measured(url: str, mode: str, rows: int, folder: Path, journal: str = "wal") -> Backfill:
+    """Fill a table, and give its rows owners while others read and write it."""
     fill(url, rows, journal)
     asyncio.run(accounts(url))
     plan = folder / "rimlock-ownership.toml"
@@ -79,15 +107,16 @@ def measure(url: str, mode: str, rows: int, folder: Path, journal: str) -> None:
 
     beside = latencies(url, rows, work)
     checked, _ = rimlock(url, plan, "verify")
-    print(f"\n{url.partition(':')[0]}, {mode}, {rows} rows; apply with checksums {applied:.1f} s")
-    rate, memory = rows / seen["seconds"], seen["rss"] / 1024
-    print(f"backfill {seen['seconds']:.1f} s, {rate:.0f} rows/s, peak memory {memory:.0f} MiB")
-    print(f"given {seen['out']['items'][0]['by']}, owners right: {checked['right']}")
-    print(f"{'ms':<10}{'p50':>9}{'p99':>9}{'p99.9':>9}{'max':>9}{'requests':>10}")
-    for name, times in {"alone": alone, "beside": beside}.items():
-        for kind, found in times.items():
-            print(f"{name + ' ' + kind:<16}" + shown(found))
-    sys.stdout.flush()
+    return Backfill(
+        applied=applied,
+        seconds=seen["seconds"],
+        rate=rows / seen["seconds"],
+        memory=seen["rss"] / 1024,
+        by=seen["out"]["items"][0]["by"],
+        right=checked["right"],
+        alone=alone,
+        beside=beside,
+    )
 
 
 def shown(times: list[float]) -> str:

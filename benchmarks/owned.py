@@ -6,11 +6,12 @@ Run: .venv/bin/python benchmarks/owned.py [rows]. SQLite in memory; 100 rows to 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from statistics import median
 from time import perf_counter
+from typing import Any
 
-from sqlalchemy import String, create_engine, func, insert, select
+from sqlalchemy import Connection, String, create_engine, func, insert, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import StaticPool
 
@@ -83,10 +84,10 @@ def calls() -> None:
         print(f"{name:36}{microseconds(make):14.1f}{microseconds(lambda one=statement: owned(one, ANN)):12.1f}")
 
 
-def queries(rows: int) -> None:
-    """The database's part: statements made beforehand, run on a connection."""
+def pairs() -> dict[str, tuple[Any, Any]]:
+    """Statements, and the same as somebody narrows them by hand."""
     lines = select(owner.c.row_key).where(owner.c.user_id == "u7", owner.c.table_name == "note")
-    pairs = {
+    return {
         "list": (select(Task), select(Task).where(Task.user_id == "u7")),
         "count": (
             select(func.count()).select_from(Task),
@@ -99,15 +100,23 @@ def queries(rows: int) -> None:
             select(Note).where(Note.id == 7, lines.where(owner.c.row_key == "7").exists()),
         ),
     }
-    engine = filled(rows)
+
+
+def measured(connection: Connection, rounds: int = 300) -> Iterator[tuple[str, float, float, float]]:
+    """Yield a name and the microseconds by hand, narrowed beforehand, and with the call; each answer is compared."""
+    for name, (bare, by_hand) in pairs().items():
+        narrowed = owned(bare, ANN)
+        assert sorted(connection.execute(narrowed)) == sorted(connection.execute(by_hand))
+        works = by_hand, narrowed
+        one, two = (microseconds(lambda it=it: connection.execute(it).all(), rounds) for it in works)
+        yield name, one, two, microseconds(lambda it=bare: connection.execute(owned(it, ANN)).all(), rounds)
+
+
+def queries(rows: int) -> None:
+    """The database's part: statements made beforehand, run on a connection."""
     print(f"\n{rows} rows{'by hand µs':>28}{'owned µs':>12}{'ratio':>8}{'with the call':>16}")
-    with Session(engine) as session, session.connection() as connection:
-        for name, (bare, by_hand) in pairs.items():
-            narrowed = owned(bare, ANN)
-            assert sorted(connection.execute(narrowed)) == sorted(connection.execute(by_hand))
-            one = microseconds(lambda it=by_hand: connection.execute(it).all())
-            two = microseconds(lambda it=narrowed: connection.execute(it).all())
-            whole = microseconds(lambda it=bare: connection.execute(owned(it, ANN)).all())
+    with Session(filled(rows)) as session, session.connection() as connection:
+        for name, one, two, whole in measured(connection):
             print(f"{name:27}{one:12.1f}{two:12.1f}{two / one:8.2f}{whole:16.1f}")
 
 

@@ -23,7 +23,10 @@ from load import tool
 from measuring import Row
 from workspace import ROOT, Workspace, workspace
 
-PARTS = ("gate", "mounting", "tokens", "storm", "refresh", "revocation", "million", "scale", "imports")
+PARTS = (
+    *("gate", "mounting", "tokens", "storm", "refresh", "revocation", "million", "scale", "imports"),
+    *("counting", "limiting", "owning", "routes", "backfill"),
+)
 
 
 def main() -> None:
