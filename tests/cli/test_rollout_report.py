@@ -36,7 +36,7 @@ def application(tmp_path, name, until=""):
 def test_a_route_is_turned_for_some_until_a_day(terminal):
     """The change, the status and the history say for how many and until when."""
     told = terminal("rollout", "set", "GET /x", "required", "--percent", "20", "--until", "2999-01-31")
-    assert told.out == "GET /x: as configured -> required for 20 % of the callers\n"
+    assert told.out == "GET /x: as configured -> required for 20 % of the callers, until 2999-01-31\n"
     (row,) = terminal("rollout", "status", "--json").json["items"]
     assert (row["stage"], row["percent"], row["until"], row["overdue"]) == (
         "required",
@@ -49,6 +49,13 @@ def test_a_route_is_turned_for_some_until_a_day(terminal):
     assert terminal("rollout", "set", "GET /x", "observe", "--until", "soon").code == 2
     past = terminal("rollout", "set", "GET /x", "observe", "--until", "2020-01-31")
     assert (past.code, "until" in past.err) == (1, True)
+
+
+def test_a_change_of_the_share_alone_says_for_whom_it_holds(terminal):
+    """From some callers to all of them, and back: the stage is the same, and what changed is said."""
+    terminal("rollout", "set", "GET /x", "required", "--percent", "20")
+    assert terminal("rollout", "set", "GET /x", "required").out == "GET /x: required -> required for everybody\n"
+    assert terminal("rollout", "back").out == "GET /x: required -> required for 20 % of the callers\n"
 
 
 def test_a_permissive_rule_past_its_date_fails_the_check(lone_terminal, tmp_path):

@@ -38,7 +38,7 @@ def moment_of(text: str, *, ends: bool = False) -> int:
     """
     try:
         if len(text) == _DAY_LENGTH:
-            found = datetime.combine(date.fromisoformat(text), time.max if ends else time.min, UTC)
+            found = datetime.combine(date.fromisoformat(text), time(23, 59, 59) if ends else time.min, UTC)
         else:
             found = datetime.fromisoformat(text)
     except ValueError:

@@ -248,10 +248,14 @@ def _tell(change: dict[str, Any], *, as_json: bool) -> None:
     said = change["said"]
     if said is None:
         return print(f"{change['target']}: as configured")
+    if said["stated"] == Phase.ACCEPT:  # its dates are kept for another day, and say nothing of this one
+        return print(f"{change['target']}: {said['stated']}")
     parts = [f"since {said['deprecated_at']}" if said["deprecated_at"] else "", f"sunset {said['sunset_at']}"]
     parts += [f"window {one['start']}/{one['end']} {plain(one['every'])}".strip() for one in said["windows"]]
     shown = ", ".join(part for part in parts[: 1 if said["sunset_at"] is None else 2] + parts[2:] if part)
     print(f"{change['target']}: {said['stated']}{f' ({shown})' if shown else ''}")
+    if said["stated"] in {Phase.BROWNOUT, Phase.REFUSED}:
+        typer.echo("felt on routes that are optional or required; open and observe let it through", err=True)
     return _warn(said)
 
 

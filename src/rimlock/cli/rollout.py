@@ -196,5 +196,8 @@ def _tell(change: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         return show_json(change)
     was, now = change["before"] or "as configured", change["stage"] or "as configured"
-    share = "" if change["percent"] == WHOLE else f" for {change['percent']} % of the callers"
-    return print(f"{change['route']}: {was} -> {now}{share}")
+    share = f" for {change['percent']} % of the callers" if change["percent"] < WHOLE else ""
+    if now == was and not share:  # it was in that stage for some
+        share = " for everybody"
+    until = f", until {change['until'][:10]}" if change["until"] else ""
+    return print(f"{change['route']}: {was} -> {now}{share}{until}")

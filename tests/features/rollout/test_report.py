@@ -174,7 +174,7 @@ def test_safe_is_only_said_when_nothing_speaks_against_it(uses, stage, age, coun
 def test_the_text_can_be_mailed():
     """Plain lines, the routes that break first, keys by name; what would move a cursor is made visible."""
     rules = RuleBook(code=(Rule(pattern="/x", stage=Stage.OBSERVE), Rule(pattern="/y", stage=Stage.OPTIONAL)))
-    uses = [use(**{**OLD_KEY, "label": "old\x1b[2J"}, outcome="permission_missing"), use(path="/y")]
+    uses = [use(**{**OLD_KEY, "label": "old\x1b[2J"}, outcome="permission_missing"), use(path="/y", requests=1)]
     report = judged(overview(rules, [("GET", "/y"), ROUTE]), uses, WINDOW, {ROUTE: NOW - DAY})
     lines = as_text(report).splitlines()
     assert lines[0] == "Change-over report of 2026-09-04, last 30 days"
@@ -186,6 +186,7 @@ def test_the_text_can_be_mailed():
         for line in lines
     )
     assert "GET /y [optional]: safe to require" in lines
+    assert any(": 1 request, " in line for line in lines)
     assert "\x1b" not in as_text(report)
 
 

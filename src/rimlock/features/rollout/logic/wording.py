@@ -52,7 +52,7 @@ def _opening(report: Report) -> Iterator[str]:
     if not report.configured:
         yield "Without --app the rules in code are not known: a stage is that of the last request."
     if report.unmatched:
-        yield f"{report.unmatched} requests were answered by no route."
+        yield f"{_counted(report.unmatched)} answered by no route."
     if not report.routes:
         yield "No route was called."
     counts = {verdict: sum(one.verdict is verdict for one in report.routes) for verdict in _HEADLINES}
@@ -76,11 +76,15 @@ def _route(one: RouteReport) -> Iterator[str]:
 def _caller(one: Caller) -> str:
     who = one.credential if not one.key_id else f'key "{_plain(one.label)}" ({_plain(one.key_id)})'
     program = f", {_plain(one.client)}" if one.client else ""
-    text = f"{who}{program}: {one.requests} requests, {_day(one.first_seen)} to {_day(one.last_seen)}"
+    text = f"{who}{program}: {_counted(one.requests)}, {_day(one.first_seen)} to {_day(one.last_seen)}"
     if not one.refused:
         return text
     last = _day(one.last_refused or one.last_seen)
     return f"{text}; {one.refused} would be refused ({', '.join(one.reasons)}), the last on {last}"
+
+
+def _counted(requests: int) -> str:
+    return "1 request" if requests == 1 else f"{requests} requests"
 
 
 def _plain(text: str) -> str:
