@@ -196,6 +196,7 @@ def _limits(settings: Settings, database: Database, root: RootSecret, clock: Clo
         lock_seconds=int(settings.lockout_time.total_seconds()),
         in_all=settings.failures_in_all,
         visits=settings.registration_rate,
+        kept_seconds=int(max(settings.known_device, settings.session_lifetime).total_seconds()),
     )
     return Limits(
         database, Naming(rules, root), clock, shared=_shared_counters(settings), on_down=settings.on_limits_down

@@ -28,9 +28,9 @@ async def counting(url):
     await database.close()
 
 
-def bucket(name="one", *, limit=5, seconds=60, **more):
+def bucket(name="one", *, kind="address", limit=5, seconds=60, **more):
     """Return a counter of five failures a minute, unless said otherwise."""
-    return Bucket(key=f"{name}@0", kind="address", limit=limit, seconds=seconds, **more)
+    return Bucket(key=f"{name}@0", kind=kind, limit=limit, seconds=seconds, **more)
 
 
 async def fail(counters, *buckets, at=NOW, times=1):

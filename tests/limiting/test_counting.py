@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 
+import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -114,7 +116,7 @@ async def test_what_costs_is_counted_when_it_succeeds_in_windows_that_begin_with
 async def test_a_counter_without_an_end_stays_full_until_a_success(counters_url):
     """A hundred failures in a row close for good, however slowly they come."""
     async with counting(counters_url) as counters:
-        total = bucket("total", limit=3, seconds=FOREVER, cleared=True)
+        total = bucket("total", kind="total", limit=3, seconds=FOREVER, cleared=True)
         for day in range(3):
             await fail(counters, total, at=NOW + day * 86_400)
         assert (await counters.take([total], NOW + 365 * 86_400)).retry_after == 900
@@ -155,6 +157,43 @@ async def test_forgiving_empties_what_belongs_to_an_account_and_nothing_else(cou
         await counters.forgive(whose)
         assert [await counters.take([one], NOW) for one in mine] == [None, None]
         assert await counters.take([other], NOW) is not None
+
+
+async def test_sweeping_waits_for_nobody_who_is_counting(postgres_url):
+    """Two who lock rows in different orders would end each other; what somebody works with is swept the next time."""
+    async with counting(postgres_url) as counters:
+        for name in ("z", "a"):
+            await fail(counters, bucket(name))
+        async with elsewhere(postgres_url) as other:
+            await other.execute("UPDATE auth_limit SET hits = hits WHERE key = 'a@0'")
+            later = NOW + 3600
+            assert await counters.database.write(lambda tx: forget_expired(tx, later)) == 1
+
+
+async def test_forgiving_takes_rows_in_the_order_of_attempts(postgres_url):
+    """However they lie in the table: it waits for an attempt and never the other way round as well."""
+    async with counting(postgres_url) as counters:
+        for name in ("z@me", "a@me"):
+            await fail(counters, bucket(name))
+        async with elsewhere(postgres_url) as other:
+            await other.execute("UPDATE auth_limit SET hits = hits WHERE key = 'a@me@0'")
+            forgiving = asyncio.create_task(counters.forgive(["me"]))
+            while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 - a server's
+                await asyncio.sleep(0.01)
+            await other.execute("UPDATE auth_limit SET hits = hits WHERE key = 'z@me@0'")
+        await forgiving
+        assert await counters.database.read(lambda tx: tx.all(select(table))) == []
+
+
+@asynccontextmanager
+async def elsewhere(url):
+    """Yield a connection of another program, within a transaction that is committed at the end."""
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    try:
+        async with connection.transaction():
+            yield connection
+    finally:
+        await connection.close()
 
 
 @pytest.mark.attack("lockout race")

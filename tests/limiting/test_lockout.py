@@ -10,10 +10,14 @@ import httpx2
 import pytest
 from sqlalchemy import func, select
 
-from features.password.office import ANN, GOOD, CountingHasher, installed, of_kind, visiting
+from features.password.office import ANN, GOOD, SECRET, CountingHasher, bearer, installed, of_kind, visiting
+from limiting.counters import NOW, counting, fail
 from rimlock.core.limits import AccountGuarded, AccountLockedOut, AccountUnlocked, LoginThrottled, TooManyAttempts
+from rimlock.core.limits_naming import UNKNOWN_TOTALS, LimitRules, Naming
 from rimlock.core.schema import limit as table
+from rimlock.crypto.secret import RootSecret
 from rimlock.features.admin import logic
+from rimlock.testing.counting import count_statements
 
 pytestmark = [pytest.mark.anyio, pytest.mark.req("L13")]
 PLACES = count(1)
@@ -162,6 +166,25 @@ def shown(answer):
 
 @pytest.mark.asvs("6.3.8")
 @pytest.mark.attack("account enumeration by limits")
+async def test_the_database_is_asked_as_often_for_an_account_that_does_not_exist(database_url, clock):
+    """Tested or turned away: one statement more would be time that can be measured as often as one likes."""
+    app, auth, _ = installed(database_url, clock=clock)
+    async with visiting(app, auth) as client:
+        await client.post("/auth/register", json=ANN)
+        asked = {}
+        for login in ("ann@example.com", "eve@example.com"):
+            clock.advance(60)
+            found = []
+            for _ in range(8):
+                with count_statements(auth) as statements:
+                    await guess(app, login)
+                found.append(statements.count)
+            asked[login] = min(found[:5]), min(found[5:])  # what is written behind an answer only adds
+        assert asked["ann@example.com"] == asked["eve@example.com"]
+
+
+@pytest.mark.asvs("6.3.8")
+@pytest.mark.attack("account enumeration by limits")
 async def test_an_account_that_does_not_exist_answers_like_one_that_does(database_url, clock):
     """By the limit of the account, of the address, of both, and after a hundred failures: the same bytes and work."""
     hasher = CountingHasher()
@@ -232,7 +255,52 @@ async def test_a_flood_of_made_up_logins_leaves_few_rows(sqlite_url, clock):
         await auth.database.write(auth.context.limits.forget_expired)
         rows = await auth.database.read(lambda tx: tx.all(select(table.c.key)))
         assert {row["key"].partition("@")[0] for row in rows} == {"total"}
-        assert all(int(row["key"].removeprefix("total@slot")) < 65_536 for row in rows)
+        assert all(int(row["key"].removeprefix("total@slot")) < UNKNOWN_TOTALS for row in rows)
+
+
+@pytest.mark.asvs("2.4.1")
+async def test_signing_in_again_and_again_leaves_no_rows(sqlite_url, clock):
+    """Every new device and every new session would be a row for ever, for whoever has one account."""
+    app, auth, _ = installed(sqlite_url, clock=clock)
+    counted = select(func.count()).select_from(table)
+    async with visiting(app, auth) as client:
+        await client.post("/auth/register", json=ANN)
+        for _ in range(3):
+            device = (await guess(app, password=GOOD)).json()["device_token"]
+            await guess(app, password=GOOD, device=device)
+        clock.advance(61)
+        await auth.database.write(auth.context.limits.forget_expired)
+        assert await auth.database.read(lambda tx: tx.value(counted)) == 1  # of the registration, for an hour
+
+
+@pytest.mark.asvs("2.4.1")
+async def test_what_a_session_or_a_device_failed_is_forgotten_when_that_is_over(sqlite_url, clock):
+    """Nobody comes with it any more; what is left is one row for the account."""
+    app, auth, _ = installed(sqlite_url, clock=clock)
+    async with visiting(app, auth) as client:
+        await client.post("/auth/register", json=ANN)
+        for _ in range(3):
+            signed_in = await guess(app, password=GOOD)
+            await guess(app, device=signed_in.json()["device_token"])
+            wrong = {"new_email": "bo@example.com", "password": "wrong"}
+            await client.post("/auth/email", json=wrong, headers=bearer(signed_in))
+        clock.advance(timedelta(days=180))
+        await auth.database.write(auth.context.limits.forget_expired)
+        rows = await auth.database.read(lambda tx: tx.all(select(table.c.key)))
+        assert {row["key"].partition("@")[0] for row in rows} == {"total"}
+        assert len(rows) == 1
+
+
+async def test_names_that_share_a_row_are_not_refused_for_each_other_for_ever(counters_url):
+    """Failures of years would close all rows of names that do not exist, and tell those from accounts."""
+    rules = LimitRules(rate=5, lock_after=5, lock_seconds=900, in_all=12, visits=100, kept_seconds=1)
+    named = Naming(rules, RootSecret([SECRET])).stranger("192.0.2.1", None, "nobody")
+    shared = next(bucket for bucket in named if bucket.kind == "total")
+    async with counting(counters_url) as counters:
+        for day in range(12):
+            await fail(counters, shared, at=NOW + day * 86_400)
+        assert (await counters.take([shared], NOW + 300 * 86_400)).retry_after == 900
+        assert await counters.take([shared], NOW + 366 * 86_400) is None
 
 
 async def test_limits_tell_no_secret_and_no_name(sqlite_url, redis_url):

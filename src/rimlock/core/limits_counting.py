@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from sqlalchemy import BigInteger, TextClause, bindparam, delete, or_, text
+from sqlalchemy import BigInteger, TextClause, bindparam, delete, or_, select, text
 
 from rimlock.core.schema import limit as table
 
@@ -160,7 +160,8 @@ def settle(tx: Transaction, buckets: Sequence[Bucket], outcome: Outcome, *, sinc
     given: dict[str, Any] = {"now": now}
     for place, bucket in enumerate(ordered):
         change = change_of(bucket, outcome)
-        given |= {f"k{place}": bucket.key, f"r{place}": now + bucket.seconds, f"h{place}": change.hits}
+        resets = now if change.clears else now + bucket.seconds
+        given |= {f"k{place}": bucket.key, f"r{place}": resets, f"h{place}": change.hits}
         given |= {f"x{place}": change.extends + 2 * held(since, now), f"c{place}": change.clears}
     hits = {row["key"]: row["hits"] for row in tx.all(_SETTLE[len(ordered)], given)}
     return tuple(bucket for bucket in ordered if outcome == "failed" and hits[bucket.key] == bucket.limit)
@@ -169,18 +170,21 @@ def settle(tx: Transaction, buckets: Sequence[Bucket], outcome: Outcome, *, sinc
 def forgive(tx: Transaction, accounts: Sequence[str]) -> int:
     """Empty every counter of these names of accounts; return how many."""
     named = (table.c.key.like(f"%@{account}%") for account in accounts)
-    return tx.change(delete(table).where(or_(*named)))
+    doomed = select(table.c.key).where(or_(*named)).order_by(table.c.key).with_for_update()
+    return tx.change(delete(table).where(table.c.key.in_(doomed)))
 
 
 def forget_expired(tx: Transaction, now: int) -> int:
     """Delete counters that say nothing any more; return how many."""
     over = table.c.resets_at <= now, table.c.pending_until <= now
-    return tx.change(delete(table).where(*over))
+    # What an attempt holds at this moment is no longer over in the next one, and nobody has to wait for this.
+    doomed = select(table.c.key).where(*over).with_for_update(skip_locked=True)
+    return tx.change(delete(table).where(table.c.key.in_(doomed)))
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What an outcome does to one counter, each 0 or 1."""
+    """What an outcome does to one counter, each 0 or 1. One that is emptied is over, and can be forgotten."""
 
     hits: int
     extends: int
@@ -190,7 +194,8 @@ class Change:
 def change_of(bucket: Bucket, outcome: Outcome) -> Change:
     """Return what the outcome does to the counter. One that was void leaves it as if nobody had come."""
     counted = outcome == "failed" or (outcome == "passed" and bucket.each)
-    return Change(int(counted), int(counted and not bucket.each), int(outcome == "passed" and bucket.cleared))
+    clears = outcome == "passed" and bucket.cleared
+    return Change(int(counted), int(clears or (counted and not bucket.each)), int(clears))
 
 
 def judge(found: Any, now: int) -> Full | None:
@@ -212,8 +217,8 @@ def judge(found: Any, now: int) -> Full | None:
 
 
 def _seconds_left(bucket: Bucket, resets_at: int, now: int) -> int:
-    """What never resets by itself is worth another look after a quarter of an hour: somebody may have lifted it."""
-    return _LOOK_AGAIN if bucket.seconds == FOREVER else min(max(1, resets_at - now), bucket.seconds)
+    """What only a success resets is worth another look after a quarter of an hour: somebody may have lifted it."""
+    return _LOOK_AGAIN if bucket.kind in _IN_ALL else min(max(1, resets_at - now), bucket.seconds)
 
 
 def held(since: int, now: int) -> bool:
@@ -226,6 +231,7 @@ def _key(bucket: Bucket) -> str:
 
 
 _LOOK_AGAIN = 900
+_IN_ALL: frozenset[Kind] = frozenset({"total", "device_total", "session_total"})
 
 # A time further ahead than twice its window was written before the clock was set back: it counts as over. Twice, since
 # the clocks of several hosts differ a little.

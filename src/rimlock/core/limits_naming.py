@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = ["LimitRules", "Naming", "place_of"]
 
-MINUTE, HOUR = 60, 3600
-UNKNOWN_TOTALS = 65_536
-"""Counters without an end for logins that no account has: so many, however many logins a stranger makes up."""
+MINUTE, HOUR, YEAR = 60, 3600, 365 * 86_400
+UNKNOWN_TOTALS = 1_048_576
+"""Totals for logins that no account has: so many, however many logins a stranger makes up.
+
+Names share them, and nobody's success empties them: each begins anew a year after its first failure. Full for ever,
+they would tell such names from accounts.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +36,7 @@ class LimitRules:
     """How much is allowed. `rate`: failures within a minute. `lock_after` in a row close for `lock_seconds`.
 
     `in_all`: failures in a row after which only known devices are let in. `visits`: registrations within an hour.
+    `kept_seconds`: after how long without a sign-in every session and every known device is over.
     """
 
     rate: int
@@ -39,6 +44,7 @@ class LimitRules:
     lock_seconds: int
     in_all: int
     visits: int
+    kept_seconds: int
 
 
 def place_of(address: str) -> str:
@@ -63,22 +69,23 @@ class Naming:
 
     def stranger(self, address: str, user_id: str | None, login: str) -> tuple[Bucket, ...]:
         """A sign-in from a device that is not known."""
-        rules, place, account = self.rules, self._place(address), self._account(user_id, login)
-        total = account if user_id is not None else f"slot{int(account, 16) % UNKNOWN_TOTALS}"
+        rules, place = self.rules, self._place(address)
+        unknown = self._name(f"login {_folded(login)}")  # also for an account: otherwise the time would tell
+        account = unknown if user_id is None else self._account(user_id)
         return (
             self._rate("sign-in", place),
             Bucket(key=f"account@{account}", kind="account", limit=rules.rate, seconds=MINUTE),
             self._lock("pair", f"{account}@{place}"),
-            self._endless("total", total, rules.in_all),
+            self._unknown_total(unknown) if user_id is None else self._total(account, rules.in_all),
         )
 
     def device(self, user_id: str, device_id: str) -> tuple[Bucket, ...]:
         """A sign-in from a device the account knows: what others do does not matter, its own failures do."""
-        return self._own("device", "device_total", self._account(user_id, ""), self._name(f"device {device_id}"))
+        return self._own("device", "device_total", self._account(user_id), self._name(f"device {device_id}"))
 
     def session(self, user_id: str, session_id: str) -> tuple[Bucket, ...]:
         """Being asked for the password again."""
-        return self._own("session", "session_total", self._account(user_id, ""), self._name(f"session {session_id}"))
+        return self._own("session", "session_total", self._account(user_id), self._name(f"session {session_id}"))
 
     def secret(self, action: str, address: str) -> tuple[Bucket, ...]:
         """Presenting a link or a code. `action`: its name, one of ours."""
@@ -97,8 +104,14 @@ class Naming:
     def _own(self, lock: Kind, total: Kind, account: str, name: str) -> tuple[Bucket, ...]:
         return (
             self._lock(lock, f"{account}@{name}"),
-            self._endless(total, f"{account}@{name}", self.rules.in_all),
-            self._endless("total", account, None),
+            Bucket(
+                key=f"{total}@{account}@{name}",
+                kind=total,
+                limit=self.rules.in_all,
+                seconds=self.rules.kept_seconds,
+                cleared=True,
+            ),
+            self._total(account, None),
         )
 
     def _rate(self, action: str, place: str) -> Bucket:
@@ -109,14 +122,18 @@ class Naming:
         return Bucket(key=f"{kind}@{rest}", kind=kind, limit=limit, seconds=seconds, cleared=True)
 
     @staticmethod
-    def _endless(kind: Kind, rest: str, limit: int | None) -> Bucket:
-        return Bucket(key=f"{kind}@{rest}", kind=kind, limit=limit, seconds=FOREVER, cleared=True)
+    def _total(account: str, limit: int | None) -> Bucket:
+        return Bucket(key=f"total@{account}", kind="total", limit=limit, seconds=FOREVER, cleared=True)
+
+    def _unknown_total(self, name: str) -> Bucket:
+        key = f"total@slot{int(name, 16) % UNKNOWN_TOTALS}"
+        return Bucket(key=key, kind="total", limit=self.rules.in_all, seconds=YEAR, each=True)
 
     def _place(self, address: str) -> str:
         return self._name(f"address {place_of(address)}")
 
-    def _account(self, user_id: str | None, login: str) -> str:
-        return self._name(f"login {_folded(login)}" if user_id is None else f"user {user_id}")
+    def _account(self, user_id: str) -> str:
+        return self._name(f"user {user_id}")
 
     def _name(self, text: str) -> str:
         return _named(self._keys[0], text)

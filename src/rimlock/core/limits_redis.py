@@ -165,7 +165,7 @@ if free then
     local seconds = tonumber(ARGV[1 + 2 * i])
     redis.call('HSET', key, 'hits', found[i][1], 'resets_at', found[i][3],
                'pending', found[i][2] + 1, 'pending_until', now + hold)
-    redis.call('EXPIRE', key, 2 * seconds + hold)
+    redis.call('EXPIRE', key, found[i][1] == 0 and 2 * hold or 2 * seconds + hold)
   end
 end
 return found
@@ -184,8 +184,12 @@ for i, key in ipairs(KEYS) do
   if extends == 1 then resets = now + seconds end
   if clears == 1 then hits = 0 else hits = hits + more end
   if mine == 1 and pending > 0 then pending = pending - 1 end
-  redis.call('HSET', key, 'hits', hits, 'resets_at', resets, 'pending', pending)
-  redis.call('EXPIRE', key, 2 * seconds + 30)
+  if hits == 0 and pending == 0 then
+    redis.call('DEL', key)
+  else
+    redis.call('HSET', key, 'hits', hits, 'resets_at', resets, 'pending', pending)
+    redis.call('EXPIRE', key, hits == 0 and 60 or 2 * seconds + 30)
+  end
   counted[i] = hits
 end
 return counted
