@@ -24,6 +24,7 @@ from rimlock.core.database_sqlite import SQLiteDatabase
 from rimlock.core.engines import open_database
 from rimlock.core.errors import ConfigurationError, Unavailable
 from rimlock.core.events import Event
+from rimlock.core.limits_naming import place_of
 from rimlock.core.observers import Background, Observers
 from rimlock.core.retirements import Retirements
 from rimlock.core.revocations import JournalWritten, Revocations
@@ -350,7 +351,7 @@ class Rimlock:
     def _caller(self, scope: Scope) -> str:
         """Name a caller without a credential, for percentages: where from, and with what program."""
         agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
-        return f"{client_address(scope, self._proxies)} {agent[:500].decode('latin-1')}"
+        return f"{place_of(client_address(scope, self._proxies))} {agent[:500].decode('latin-1')}"
 
     def _share(self, principal: Principal, scope: Scope | None) -> int:
         """Where a caller stands in a brownout for some: a key that many hold comes from many places."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from fastapi import Header, HTTPException
+from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
 from starlette.testclient import WebSocketDenialResponse
 
@@ -79,6 +80,48 @@ def test_what_the_host_says_itself_stays(sqlite_url, tmp_path):
         assert answer.headers.get_list("deprecation") == ["@5"]
         assert answer.headers.get_list("sunset") == ["Fri, 01 Jan 2027 00:00:00 GMT"]
         assert answer.headers.get_list("link") == ['</v2>; rel="successor-version"', TOLD["link"]]
+
+
+def test_a_cache_keeps_the_notice_for_who_sent_the_key(sqlite_url, tmp_path):
+    """An answer that anybody may have differs by the headers credentials come in; otherwise all would be told."""
+    auth, app = fitted(sqlite_url, tmp_path, api_key_query=["api_key"])
+    app.get("/shared")(lambda: JSONResponse("ok", headers={"Cache-Control": "public, max-age=60", "Vary": "Origin"}))
+    with TestClient(app) as client:
+        old, sends = new_key(client, auth)
+        assert client.get("/shared").headers["vary"] == "Origin"
+        retire(client, auth, old, sunset_at=SUNSET)
+        varied = client.get("/shared", headers=sends).headers.get_list("vary")
+        assert varied == ["Origin", "authorization, x-api-key"]
+        assert client.get("/shared").headers["vary"] == "Origin"
+
+
+def test_an_error_that_an_application_raises_again_and_again_keeps_no_notice(sqlite_url, tmp_path):
+    """One instance for all requests: what it is told with for one caller must not reach the next."""
+    gone = HTTPException(410, "gone", {"X-Reason": "old"})
+
+    async def raising(scope, receive, send):
+        raise gone
+
+    auth, app = fitted(sqlite_url, tmp_path)
+    app.mount("/raw", raising)
+    with TestClient(app) as client:
+        old, sends = new_key(client, auth)
+        retire(client, auth, old, sunset_at=SUNSET)
+        first = client.get("/raw/x", headers=sends)
+        assert (first.status_code, first.json(), told(first)) == (410, {"detail": "gone"}, TOLD)
+        second = client.get("/raw/x")
+        assert (second.status_code, second.headers["x-reason"], told(second)) == (410, "old", {})
+
+
+@pytest.mark.parametrize("percent", [30, 50, 70])
+def test_a_share_is_the_same_for_every_address_of_a_network(sqlite_url, tmp_path, percent):
+    """A program whose machine takes another IPv6 address each day is refused throughout the brownout, or never."""
+    auth, app = fitted(sqlite_url, tmp_path, rules=[Rule(pattern="/plain", stage=Stage.REQUIRED)])
+    with TestClient(app) as client:
+        old, sends = new_key(client, auth)
+        retire(client, auth, old, Phase.BROWNOUT, percent=percent, windows=now_until(auth))
+        visitors = [TestClient(app, client=(f"2001:db8::{n:x}", 1)) for n in range(12)]
+        assert len({visitor.get("/plain", headers=sends).status_code for visitor in visitors}) == 1
 
 
 def test_a_date_ahead_is_announced_and_no_page_is_no_link(sqlite_url, tmp_path):

@@ -150,13 +150,19 @@ class Retirements:
         """By target: `key:<id>` or `kind:<kind>`. Empty as long as nothing is being retired."""
         self._share = share
         self._told: dict[str, Notice] = {}
+        self._vary: Headers = ()
+
+    def vary_on(self, names: Iterable[bytes]) -> None:
+        """Say in which headers credentials come: an answer with a notice is no answer for who sends another one."""
+        listed = b", ".join(sorted(names))
+        self._vary = ((b"vary", listed),) if listed else ()
 
     def use(self, entries: Iterable[Retirement]) -> None:
         """Go by these from now on. What says nothing but "accept" is kept only where a kind would say otherwise."""
         known = {entry.target: entry for entry in entries}
         spoken = {target for target, entry in known.items() if entry.phase is not Phase.ACCEPT}
         kept = spoken | {target for target in known if "kind:key" in spoken and target.startswith("key:")}
-        self._told = {target: Notice(known[target].headers) for target in spoken}
+        self._told = {target: self._notice(known[target]) for target in spoken}
         self.active = {target: known[target] for target in kept}
 
     def of(self, kind: str, credential_id: str) -> Retirement | None:
@@ -171,8 +177,11 @@ class Retirements:
             return None
         phase = standing(entry, now)
         if phase is Phase.DEPRECATED or (phase is Phase.BROWNOUT and self._spared(entry, principal, request)):
-            return self._told.get(entry.target) or Notice(entry.headers)
-        return Notice(entry.headers, _refusal(entry, phase, now))
+            return self._told.get(entry.target) or self._notice(entry)
+        return self._notice(entry, _refusal(entry, phase, now))
+
+    def _notice(self, entry: Retirement, error: CredentialRetired | None = None) -> Notice:
+        return Notice((*entry.headers, *self._vary), error)
 
     def _spared(self, entry: Retirement, principal: Principal, request: Any) -> bool:
         """A brownout for some of the callers always takes the same ones."""

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 from rimlock.core.errors import AuthError, ConfigurationError, CredentialInvalid, Unavailable
 from rimlock.core.principal import Principal
 from rimlock.core.tokens import KeyUnknown
-from rimlock.web.recall import AUTHORIZATION, Identity, Recollection, watched_headers
+from rimlock.web.recall import AUTHORIZATION, Identity, Recollection, known_headers, watched_headers
 
 if TYPE_CHECKING:
     from rimlock.core.follower import Follower, OnStale
@@ -85,6 +85,7 @@ class Credentials:
         self.retirements = retirements
         self._readers = tuple(readers)
         self.watched = watched_headers(self._readers)
+        retirements.vary_on(known_headers(self._readers))
         self._bearer = next((reader for reader in self._readers if isinstance(reader, BearerReader)), None)
         self._follower = follower
         self._on_stale = on_stale
@@ -268,6 +269,7 @@ class KeyReader:
         self._extractors = tuple(extractors)
         self._resolve = resolve
         self.headers = watched_headers(self._extractors)
+        self.known_headers = known_headers(self._extractors)
 
     def read(self, scope: Scope, now: float) -> Reading:
         """See Reader.read."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rimlock.core.revocations import Revocations
     from rimlock.core.tokens import VerifiedTokens
 
-__all__ = ["AUTHORIZATION", "Identity", "Recalled", "Recollection", "watched_headers"]
+__all__ = ["AUTHORIZATION", "Identity", "Recalled", "Recollection", "known_headers", "watched_headers"]
 
 AUTHORIZATION = b"authorization"
 LARGEST = 4_096
@@ -135,3 +135,11 @@ def watched_headers(readers: Iterable[object]) -> frozenset[bytes] | None:
             return None
         watched |= headers
     return watched
+
+
+def known_headers(readers: Iterable[object]) -> frozenset[bytes]:
+    """Return the headers that readers are known to look at, whether or not some look elsewhere too."""
+    found: frozenset[bytes] = frozenset()
+    for reader in readers:
+        found |= getattr(reader, "headers", None) or getattr(reader, "known_headers", frozenset())
+    return found

@@ -68,8 +68,15 @@ async def serve(app: ASGIApp, notice: Notice, scope: Scope, receive: Receive, se
         await app(scope, receive, telling(notice, send))
     except HTTPException as raised:
         theirs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in (raised.headers or {}).items()]
-        raised.headers = _joined(raised.headers or {}, _beside(theirs, await _found(notice)))
-        raise
+        told = _joined(raised.headers or {}, _beside(theirs, await _found(notice)))
+        raise _like(raised, told).with_traceback(raised.__traceback__) from raised.__cause__
+
+
+def _like(raised: HTTPException, headers: dict[str, str]) -> HTTPException:
+    """Return the same with other headers. An application may raise the one it has for every caller."""
+    told = type(raised).__new__(type(raised), *raised.args)
+    vars(told).update(vars(raised), headers=headers)
+    return told
 
 
 async def _found(notice: Notice) -> Headers:
