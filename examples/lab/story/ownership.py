@@ -32,10 +32,11 @@ mode = "side"
 OWNER = ("owner_id",)
 FIRST_MOMENT, GROWTH = 0.01, 2.5
 """Seconds from a step to the kill, the first time; and by how much later each kill comes than the one before."""
+HALF_A_MEGABYTE = 2**19
 
 
 def given(place: Place, desktop: Desktop, script: Script) -> tuple[Seals, int]:
-    """Plan, apply, fill and verify while the laboratory is in use; return what the tables held before, and what came."""
+    """Plan, apply, fill and verify while everybody works; return what the tables held, and how many rows came."""
     chapter("the rows get owners, while the laboratory is in use; every command is killed, and run again")
     before, schema = place.host(), place.schema()
     (place.folder / "rimlock-ownership.toml").write_text(PLAN)
@@ -84,10 +85,10 @@ def _killed_until_done(place: Place, *words: str, last: bool = True) -> None:
 
 
 def _step(place: Place) -> object:
-    """Return what changes with each step: the schema, or what the retrofit noted about where it is."""
-    schema = place.ask("PRAGMA schema_version")
+    """Return what changes with each step: the schema, what the retrofit noted, and a long transaction under way."""
     begun = "auth_retrofit" in place.tables()
-    return schema, place.ask("SELECT name, phase, cursor, data FROM auth_retrofit ORDER BY name") if begun else None
+    noted = place.ask("SELECT name, phase, cursor, data FROM auth_retrofit ORDER BY name") if begun else None
+    return place.ask("PRAGMA schema_version"), noted, place.unfinished() // HALF_A_MEGABYTE
 
 
 def _went_on(traffic: Traffic) -> None:
