@@ -30,8 +30,8 @@ name = "instruments"
 mode = "side"
 """
 OWNER = ("owner_id",)
-FIRST_MOMENT, GROWTH = 0.01, 2.5
-"""Seconds from a step to the kill, the first time; and by how much later each kill comes than the one before."""
+MOMENT, GROWTH = 0.02, 2.5
+"""Seconds from a step to the second kill, the first comes at once; and by how much later each comes than the last."""
 HALF_A_MEGABYTE = 2**19
 
 
@@ -76,7 +76,8 @@ def _killed_until_done(place: Place, *words: str, last: bool = True) -> None:
     """Kill the command after its next step, ever later, until it is through before that; then run it once more."""
     kills = 0
     for attempt in count():
-        if not place.killed(*words, step=lambda: _step(place), after=FIRST_MOMENT * GROWTH**attempt):
+        after = MOMENT * GROWTH ** (attempt - 1) if attempt else 0.0
+        if not place.killed(*words, step=lambda: _step(place), after=after):
             break
         kills += 1
     check(kills > 0, f"killed {kills} times, and it went on where it was")
