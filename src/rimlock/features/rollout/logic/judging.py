@@ -115,8 +115,8 @@ class Report:
     """What is known about all routes that were asked for.
 
     `key`: whose calls alone are shown. `unmatched`: requests that no route answered. `folded`: requests whose route was
-    not kept, because there were too many different counts. `configured`: whether the rules of the application's code are
-    among those judged by.
+    not kept, because there were too many different counts. `configured`: whether the rules of the application's code
+    are among those judged by.
     """
 
     window: Window
