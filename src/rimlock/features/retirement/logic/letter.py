@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from rimlock.core.retirements import Phase
 
 if TYPE_CHECKING:
-    from rimlock.core.key_usage import KeyUse
     from rimlock.features.retirement.logic.reporting import KeyReport
+    from rimlock.features.retirement.logic.uses import KeyUse
 
 __all__ = ["act", "held_by", "letter"]
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from rimlock.core import keys, retiring
 from rimlock.core.errors import NotFound
-from rimlock.core.key_usage import KeyUse, key_uses
 from rimlock.core.retirements import Phase, Retirement, standing
+from rimlock.features.retirement.logic.uses import KeyUse, key_uses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
