@@ -45,13 +45,14 @@ class Known:
 class UserRegistered(Event):
     """An account was made. `by`: registration, invitation, approval (it waits), first_admin, admin or command.
 
-    `invitation_id`: by which invitation.
+    `invitation_id`: by which invitation. `roles`: those it began with.
     """
 
     told = Told(self_made=lambda event: event.by not in {"admin", "command"})
     user_id: str
     by: Origin
     invitation_id: str | None = None
+    roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,8 @@ def open_user(
         waiting=by == "approval",
         expires_at=expires_at,
     )
-    tx.emit(UserRegistered(at=now, user_id=user.id, by=by, invitation_id=invitation_id))
+    named = tuple(sorted(account.roles))
+    tx.emit(UserRegistered(at=now, user_id=user.id, by=by, invitation_id=invitation_id, roles=named))
     return Known(user, account)
 
 
