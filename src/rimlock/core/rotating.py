@@ -86,7 +86,8 @@ def rotate(
     old = keys.get(tx, key_id)
     if old is None or _over(old, now) or (user_id is not None and old.user_id != user_id):
         raise NotFound
-    said = {entry.target: entry for entry in retiring.in_force(tx, configured)}
+    concerned = {f"key:{old.id}", "kind:key"}
+    said = {entry.target: entry for entry in retiring.in_force(tx, configured, only=concerned)}
     own = said.get(f"key:{old.id}")
     if user_id is not None and own is not None and standing(own, now) is Phase.REFUSED:
         raise NotFound

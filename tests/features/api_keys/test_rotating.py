@@ -166,6 +166,22 @@ def test_a_refused_key_is_rotated_by_an_administrator_alone(sqlite_url):
         assert rotate(client, ann, said(make(client, ann), Phase.BROWNOUT)).status_code == 201
 
 
+def test_keys_that_are_over_are_not_kept_in_mind(database_url):
+    """Whoever rotates a key a thousand times leaves nothing that every process reads again at every change."""
+    auth, app = fitted(database_url)
+    with TestClient(app) as client:
+        ann = person(client, auth)
+        last = make(client, ann)
+        for _ in range(3):
+            last = rotate(client, ann, last["id"], overlap_in_days=0).json()
+        revoked = last["id"]
+        last = rotate(client, ann, revoked).json()
+        client.delete(f"/auth/api-keys/{revoked}", headers=ann.token)
+        kept = rotate(client, ann, last["id"]).json()["replaces"]
+        client.portal.call(auth.reload_retirements)
+        assert set(auth.context.retirements.active) == {f"key:{kept}"}
+
+
 def test_rotating_again_and_again_does_not_pile_up_keys(sqlite_url):
     """Twice the limit, the old ones of the overlap included, is the most."""
     auth, app = fitted(sqlite_url, ApiKeys(limit=2))
