@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, String, Table, insert
+from sqlalchemy import ARRAY, JSON, Column, Integer, MetaData, String, Table, insert
 
 from migrations.neighbourhood import on
 from rimlock import Rimlock
@@ -190,6 +190,11 @@ def test_a_guard_by_path_is_found_with_its_line(lone_terminal, tmp_path):
         ('path = request.url.path\n    if path == "/x": pass', 1),
         ('path: str = request.scope["raw_path"]\n    return path in EXEMPT', 1),
         ('match request.url.path:\n        case "/x": pass', 1),
+        ('if request.url.path.split("/")[1] == "admin": pass', 1),
+        ('area = request.url.path.split("/")[1]\n    if area == "admin": pass', 1),
+        ('if request.url.path[:6] == "/admin": pass', 1),
+        ('if "/admin" in str(request.url): pass', 1),
+        ('url = f"{request.url}"', 0),
         ('log.info("asked for %s", request.url.path)', 0),
         ('return Path(here) / request.path_params["path"]', 0),
         ('if request.url.scheme == "http": pass', 0),
@@ -204,6 +209,15 @@ def test_what_counts_as_deciding_by_the_path(body, lines):
     assert guards_in(route) == []
 
 
+@pytest.mark.attack("a guard that goes by a path somebody wrote (CVE-2026-48710)")
+def test_a_guard_is_found_in_a_package_without_an_init(lone_terminal, tmp_path):
+    """A folder of modules is an application of many hosts."""
+    (tmp_path / "guards_folder").mkdir()
+    host(tmp_path / "guards_folder", "entrance", GUARD)
+    seen = lone_terminal("doctor", "--json", "--app", "guards_folder.entrance:app")
+    assert "guards_folder/entrance.py:" in found(seen, "path guards")["text"]
+
+
 @pytest.mark.parametrize("source", ["def (:", "\0", "x = " + "(" * 5000])
 def test_source_that_cannot_be_read_is_passed_over(source):
     """Another language, a template or a broken file stops nothing."""
@@ -214,6 +228,9 @@ KEYS = {
     "api_keys.key": ("kX8VbY2mZpX9vLkR4tYwB8", "plain keys", "warn"),
     "clients.api_key": ("kX8VbY2mZpX9vLkR4tYwB8", "plain keys", "warn"),
     "devices.token": ("kX8VbY2mZpX9vLkR4tYwB8", "plain keys", "warn"),
+    "Callers.apiKey": ("kX8VbY2mZpX9vLkR4tYwB8", "plain keys", "warn"),
+    "Gadgets.accessToken": ("kX8VbY2mZpX9vLkR4tYwB8", "plain keys", "warn"),
+    "ApiKeys.key": ("kX8VbY2mZpX9vLkR4tYwB8", "plain keys", "warn"),
     "people.password": ("hunter2!", "plain passwords", "fail"),
 }
 SAFE = {
@@ -250,6 +267,21 @@ def test_keys_in_clear_are_found_and_never_shown(terminal, place):
     assert (found(seen, name)["state"], seen.code) == (state, 1 if state == "fail" else 0)
     assert found(seen, name)["text"].startswith(f"{place}: 3 of 3")
     assert value not in terminal.shown
+
+
+def test_columns_of_lists_documents_and_numbers_are_looked_through(terminal):
+    """What a driver returns as a list or an object has no text that is a key, and stops nothing."""
+    terminal("token", "keys")
+    url = terminal.environment["DATABASE_URL"]
+    kind = ARRAY(String) if url.startswith("postgres") else JSON()
+
+    def work(connection):
+        made = Table("odd", MetaData(), Column("tokens", kind), Column("secret", Integer), Column("api_key", JSON()))
+        made.create(connection)
+        connection.execute(insert(made), {"tokens": ["a"], "secret": 7, "api_key": {"a": 1}})
+
+    asyncio.run(on(url, work))
+    assert found(terminal("doctor", "--json"), "plain keys")["state"] == "ok"
 
 
 def test_digests_and_other_words_are_no_keys(terminal):

@@ -192,6 +192,62 @@ def test_an_application_that_cannot_be_found_is_one_sentence(lone_terminal, tmp_
     assert failed.err.count("\n") == 1
 
 
+BROKEN = {
+    "raises": 'raise RuntimeError("postgresql://u:hunter2@db/x")',
+    "lacks_a_variable": 'import os\nos.environ["NOT_SET_HERE"]',
+    "leaves": "import sys\nsys.exit(0)",
+    "is_no_python": "def app(:",
+    "imports_what_is_not_there": "from rimlock import nothing_like_it",
+    "reads_what_is_not_there": "import os\nos.nothing_like_it",
+    "wants_an_argument": "def app(stage): ...",
+    "cannot_be_made": 'def app():\n    raise ValueError("hunter2")',
+    "makes_it_later": "async def app(): ...",
+}
+
+
+@pytest.mark.attack("an application that ends the check before it began")
+@pytest.mark.parametrize("command", ["routes", "doctor"])
+@pytest.mark.parametrize("name", BROKEN)
+def test_an_application_that_cannot_be_made_is_told_with_its_place_and_none_of_its_values(
+    lone_terminal, tmp_path, command, name
+):
+    """Whatever it raises, even a leaving with 0, is a failure in words: of which kind, and on which line."""
+    (tmp_path / f"broken_{name}.py").write_text(BROKEN[name])
+    failed = lone_terminal(command, "--app", f"broken_{name}:app")
+    assert failed.code == 1
+    assert f"broken_{name}" in failed.out + failed.err
+    assert "hunter2" not in failed.out + failed.err
+    assert "Traceback" not in failed.out + failed.err
+    if name not in {"wants_an_argument", "makes_it_later"}:
+        assert f"broken_{name}.py:" in failed.out + failed.err
+
+
+def test_a_relative_name_is_no_application(lone_terminal):
+    """There is nothing for it to be relative to."""
+    failed = lone_terminal("routes", "--app", "..:app")
+    assert (failed.code, failed.err.count("\n")) == (1, 1)
+
+
+@pytest.mark.req("L8")
+@pytest.mark.parametrize("options", [["nowhere/routes.lock", "--write"], ["--html", "nowhere/routes.html"]])
+def test_a_file_that_cannot_be_written_is_one_sentence(lone_terminal, tmp_path, options):
+    """The sentence names the file."""
+    failed = lone_terminal("routes", "--app", application(tmp_path, "not_written"), *options)
+    assert (failed.code, failed.out) == (1, "")
+    assert "nowhere/routes." in failed.err
+    assert failed.err.count("\n") == 1
+
+
+@pytest.mark.req("L8")
+@pytest.mark.attack("a check of a file that was written a moment before")
+@pytest.mark.parametrize("options", [["--check", "--write"], ["--strict"]])
+def test_switches_that_undo_each_other_or_do_nothing_are_a_mistake_in_usage(lone_terminal, tmp_path, options):
+    """A file that is written before it is checked always holds; `--strict` alone would check nothing."""
+    failed = lone_terminal("routes", "--app", application(tmp_path, "contradicted"), *options)
+    assert (failed.code, failed.out) == (2, "")
+    assert not (tmp_path / "routes.lock").exists()
+
+
 def test_a_route_is_turned_shown_and_taken_back(terminal):
     """Each change is attributed to the operator, and `back` undoes the newest, then fails."""
     turned = terminal("rollout", "set", "GET /analyses/{analysis_id}", "required", "--json").json

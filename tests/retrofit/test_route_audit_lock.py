@@ -135,6 +135,20 @@ def test_no_difference_of_strength_goes_unnoticed(one, other):
         ('version = 1\n[routes]\n"GET /" = { stage = ["open"] }\n', "GET /: the stage"),
         ('version = 1\n[routes]\n"GET /" = { stag = "open" }\n', "is not understood"),
         ('version = 1\n[routes]\n"GET /" = 7\n', "is not understood"),
+        ('version = 1\n[routes]\n"GET /" = { stage = "open", roles = "admin" }\n', "GET /: roles is not understood"),
+        (
+            'version = 1\n[routes]\n"GET /" = { stage = "open", roles = ["admin", 7] }\n',
+            "GET /: roles is not understood",
+        ),
+        ('version = 1\n[routes]\n"GET /" = { stage = "open", fresh = "300" }\n', "GET /: fresh is not understood"),
+        ('version = 1\n[routes]\n"GET /" = { stage = "open", fresh = true }\n', "GET /: fresh is not understood"),
+        (
+            'version = 1\n[routes]\n"GET /" = { stage = "open", until = "2027-01-01" }\n',
+            "GET /: until is not understood",
+        ),
+        ('version = 1\n[routes]\n"GET /" = { stage = "open", stated = "no" }\n', "GET /: stated is not understood"),
+        ('version = 1\n[routes]\n"GET /" = { stage = "open", function = {} }\n', "GET /: function is not understood"),
+        ('version = 1\n[routes]\n"GET /" = { share = { open = -10, required = 110 } }\n', "GET /: the stage"),
     ],
 )
 def test_a_file_that_is_not_understood_is_refused_with_its_place(tmp_path, content, told):

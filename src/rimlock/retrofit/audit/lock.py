@@ -131,26 +131,45 @@ def _escaped(sign: str) -> str:
 def _claim(fields: Any, place: str) -> Claim:
     if not isinstance(fields, dict) or fields.keys() - _KNOWN:
         raise ConfigurationError(f"{place} is not understood; `rimlock routes --write` makes the file anew")
-    fresh, until = fields.get("fresh"), fields.get("until")
+    until = _typed(fields, "until", date, None, place)
     return Claim(
         shares=_shares(fields, place),
-        stated=fields.get("stated") is not False,
-        fresh=fresh if isinstance(fresh, int) else None,
-        until=end_of(until) if isinstance(until, date) else None,
-        inside=_words(fields.get("function", [])),
-        **{name: _words(fields.get(name, [])) for name in _SETS},
+        stated=_typed(fields, "stated", bool, True, place),  # noqa: FBT003 - the value that is left out
+        fresh=_typed(fields, "fresh", int, None, place),
+        until=None if until is None else end_of(until),
+        inside=_words(fields, "function", place),
+        **{name: _words(fields, name, place) for name in _SETS},
     )
+
+
+def _typed(fields: Mapping[str, Any], name: str, kind: type, missing: Any, place: str) -> Any:
+    """Return one field. What is of another type is refused: taken for nothing, it would claim that nothing is asked."""
+    value = fields.get(name, missing)
+    if value is not missing and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
+        raise _not_understood(name, place)
+    return value
+
+
+def _not_understood(name: str, place: str) -> ConfigurationError:
+    return ConfigurationError(f"{place}: {name} is not understood; `rimlock routes --write` makes the file anew")
 
 
 def _shares(fields: Mapping[str, Any], place: str) -> dict[str, int]:
     stage = fields.get("stage")
     shares = {stage: EVERYBODY} if isinstance(stage, str) else fields.get("share")
     known = {stage.value for stage in Stage}
-    well = isinstance(shares, dict) and shares.keys() <= known and all(isinstance(one, int) for one in shares.values())
+    well = isinstance(shares, dict) and shares.keys() <= known and all(_is_share(one) for one in shares.values())
     if not isinstance(shares, dict) or not well or sum(shares.values()) != EVERYBODY:
         raise ConfigurationError(f"{place}: the stage is not understood; `rimlock routes --write` makes the file anew")
     return shares
 
 
-def _words(value: Any) -> frozenset[str]:
-    return frozenset(word for word in value if isinstance(word, str)) if isinstance(value, list) else frozenset()
+def _is_share(value: object) -> bool:
+    return isinstance(value, int) and 0 < value <= EVERYBODY
+
+
+def _words(fields: Mapping[str, Any], name: str, place: str) -> frozenset[str]:
+    value: list[Any] = _typed(fields, name, list, [], place)
+    if not all(isinstance(word, str) for word in value):
+        raise _not_understood(name, place)
+    return frozenset(value)

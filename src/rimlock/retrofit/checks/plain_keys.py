@@ -34,7 +34,8 @@ _TELLING = re.compile(
 )
 _KEY_ITSELF = re.compile(r"(^|_)key$")
 _KEY_TABLE = re.compile(r"(api_?)?keys?$|token", re.IGNORECASE)
-_PASSWORD = re.compile(r"passw|pwd|passphrase")
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_PASSWORD = re.compile(r"passw|pwd|passphrase", re.IGNORECASE)
 _DIGEST = re.compile(
     r"(?P<hex>[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{56}|[0-9a-fA-F]{64}|[0-9a-fA-F]{96}|[0-9a-fA-F]{128})"
     r"|[A-Za-z0-9+/]{43}=|[A-Za-z0-9+/]{86}==|\$[A-Za-z0-9-]+\$.+|\{[A-Z0-9-]+\}.+|[a-z0-9_]+(:[a-z0-9]+)?(:\d+)*\$.+\$.+|gAAAA.+"
@@ -75,7 +76,7 @@ def _suspicions(connection: Connection) -> Iterator[tuple[str, int, int]]:
     for place, name in list(_columns(connection))[:MOST_COLUMNS]:
         source = table(place, column(name))
         values = connection.execute(select(source.c[name]).where(source.c[name].is_not(None)).limit(SAMPLE)).scalars()
-        read = [value for value in values if value not in {"", b""}]
+        read = [value for value in values if isinstance(value, (str, bytes)) and value]
         held = sum(_usable(value, password=_PASSWORD.search(name) is not None) for value in read)
         if held:
             yield f"{place}.{name}", held, len(read)
@@ -88,8 +89,8 @@ def _columns(connection: Connection) -> Iterator[tuple[str, str]]:
             continue
         for one in looked.get_columns(place):
             name = str(one["name"])
-            telling = _TELLING.search(name.lower()) or (_KEY_ITSELF.search(name.lower()) and _KEY_TABLE.search(place))
-            if telling:
+            spelt = _HUMP.sub("_", name).lower()
+            if _TELLING.search(spelt) or (_KEY_ITSELF.search(spelt) and _KEY_TABLE.search(place)):
                 yield place, name
 
 
