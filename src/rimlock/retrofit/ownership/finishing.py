@@ -17,6 +17,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from rimlock.core.errors import ConfigurationError
+from rimlock.retrofit.ownership.applying import refuse_other_plan
 from rimlock.retrofit.ownership.checksums import count_of
 from rimlock.retrofit.ownership.progress import keep, require, standing
 from rimlock.retrofit.ownership.rebuilding import rebuild
@@ -69,6 +70,8 @@ async def finish(work: Retrofit, *, offline: bool = False) -> list[Finished]:
     people = work.people
     targets = await work.targets()
     for one in targets:
+        if (line := found.get(one.host.label)) is not None:
+            refuse_other_plan(work, one, line.data.get("plan", {}))
         _refuse_unready(await owned_rows(work, one, people))
         if one.plan.mode == "column" and work.host.dialect == "sqlite" and not await _is_required(work.host, one):
             await refuse_long_lock(work, one.host.label, offline=offline)

@@ -113,6 +113,10 @@ def _loosen(connection: Connection, table: HostTable, column: str) -> None:
 
 
 def _drop_column(connection: Connection, table: HostTable, column: str) -> None:
+    """Drop the column, unless somebody else who takes the way back was faster."""
+    there = inspect(connection).get_columns(table.name, schema=table.schema)
+    if column not in {one["name"] for one in there}:
+        return
     try:
         connection.execute(DropColumn(table.table, column))
     except OperationalError as error:
