@@ -235,7 +235,7 @@ def decide(
 
 
 def share_of(caller: str, salt: bytes = b"") -> int:
-    """Return where a caller stands among a hundred, 0 to 99: always the same, and nobody's to work out without the salt.
+    """Return where a caller stands among a hundred, 0 to 99: always the same; not to be worked out without the salt.
 
     Who is known stands where they stand. A stranger is named by what they send, and may try until it suits them.
     """
