@@ -168,7 +168,7 @@ def read_rows(
     if hold and target.plan.mode == "column":
         wanted = wanted.with_for_update(key_share=True, skip_locked=True)
     # A key that is no text cannot be asked for: its row stays without an owner, and `verify` counts it.
-    found = [tuple(row) for row in connection.execute(wanted) if _is_text(row[1])]
+    found = [row for row in map(tuple, connection.execute(wanted)) if _is_text(row[1])]
     return _with_evidence(connection, target, found)
 
 
