@@ -7,6 +7,7 @@ Source: https://toml.io/en/v1.0.0; https://trojansource.codes (bidirectional con
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Locked", "claims_of", "read_lock", "write_lock"]
 
-VERSION = 1
+VERSION = 2
+WITHOUT_CHECKS = 1
+"""The version that did not name the host's own checks."""
 OPENING = """\
 # Who may reach which route, by configuration (code and rule file). Commit this file.
 #   rimlock routes --app … --check    fails when a route is new, unstated or weaker than here
@@ -33,7 +36,8 @@ Locked = dict[str, Claim]
 """Claims by route, like `GET /items/{id}`."""
 
 _SETS = ("credentials", "roles", "permissions", "scopes")
-_KNOWN = {"stage", "share", "stated", "fresh", "until", "function", *_SETS}
+_KNOWN = {"stage", "share", "stated", "fresh", "until", "function", "checks", *_SETS}
+_READ = (WITHOUT_CHECKS, VERSION)
 _BEYOND_BMP = 0xFFFF
 
 
@@ -64,9 +68,13 @@ def read_lock(path: Path) -> Locked:
         raise ConfigurationError(f"{path.name} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path.name}: {error}") from None
-    if content.get("version") != VERSION or not isinstance(content.get("routes"), dict):
+    version = content.get("version")
+    if version not in _READ or isinstance(version, bool) or not isinstance(content.get("routes"), dict):
         raise ConfigurationError(f"{path.name} is of another version; `rimlock routes --write` makes it anew")
-    return {name: _claim(fields, f"{path.name}: {name}") for name, fields in content["routes"].items()}
+    claims = {name: _claim(fields, f"{path.name}: {name}") for name, fields in content["routes"].items()}
+    if version == WITHOUT_CHECKS:
+        return {name: replace(claim, checks=None) for name, claim in claims.items()}
+    return claims
 
 
 def _by_path(name: str) -> tuple[str, str]:
@@ -89,6 +97,8 @@ def _fields(claim: Claim) -> Iterator[tuple[str, Any]]:
         yield "until", _day(claim.until)
     if claim.inside:
         yield "function", sorted(claim.inside)
+    if claim.checks:
+        yield "checks", sorted(claim.checks)
 
 
 def _day(seconds: int) -> date | datetime:
@@ -138,6 +148,7 @@ def _claim(fields: Any, place: str) -> Claim:
         fresh=_typed(fields, "fresh", int, None, place),
         until=None if until is None else end_of(until),
         inside=_words(fields, "function", place),
+        checks=_words(fields, "checks", place),
         **{name: _words(fields, name, place) for name in _SETS},
     )
 
