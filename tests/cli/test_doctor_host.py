@@ -7,9 +7,11 @@ import hashlib
 import sqlite3
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
-from sqlalchemy import ARRAY, JSON, Column, Integer, MetaData, String, Table, insert
+from sqlalchemy import ARRAY, JSON, Column, Integer, MetaData, String, Table, insert, text
 
 from migrations.neighbourhood import on
 from rimlock import Rimlock
@@ -291,6 +293,42 @@ def test_digests_and_other_words_are_no_keys(terminal):
     assert found(terminal("doctor", "--json"), "plain keys")["state"] == "ok"
 
 
+def test_a_table_that_cannot_be_read_is_named_and_hides_no_other(lone_terminal, tmp_path):
+    """One whose extension is not there: that is said of it, and the keys in the tables after it are found."""
+    url = f"sqlite:///{tmp_path / 'host.db'}"
+    filled(url, {"users.api_key": "kX8VbY2mZpX9vLkR4tYwB8"})
+    file = sqlite3.connect(tmp_path / "host.db")
+    file.execute("PRAGMA writable_schema = ON")
+    made = "CREATE VIRTUAL TABLE odd USING nothing_like_it(api_key)"
+    file.execute("INSERT INTO sqlite_master VALUES ('table', 'odd', 'odd', 0, ?)", [made])
+    file.commit()
+    file.close()
+    seen = lone_terminal("doctor", "--json", "--host-database", url)
+    told = [one["text"] for one in seen.json["items"] if one["name"] == "plain keys"]
+    assert [one.partition(":")[0] for one in told] == ["users.api_key", "not read"]
+    assert told[1] == "not read: odd"
+
+
+def test_a_table_that_may_not_be_read_is_named_and_hides_no_other(postgres_url, lone_terminal):
+    """One without a right to read it is no database that does not answer."""
+    role = f"reader_{uuid4().hex}"
+    filled(postgres_url, {"closed.api_key": "kX8VbY2mZpX9vLkR4tYwB8", "open.api_key": "kX8VbY2mZpX9vLkR4tYwB8"})
+
+    def say(*statements):
+        asyncio.run(on(postgres_url, lambda connection: [connection.execute(text(one)) for one in statements]))
+
+    say(f"CREATE ROLE {role} LOGIN PASSWORD '{role}'", f"GRANT SELECT ON open TO {role}")
+    try:
+        place = urlsplit(postgres_url)
+        url = place._replace(netloc=f"{role}:{role}@{place.netloc.rpartition('@')[2]}").geturl()
+        seen = lone_terminal("doctor", "--json", "--host-database", url)
+    finally:
+        say(f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+    told = [one["text"].partition(":") for one in seen.json["items"] if one["name"] == "plain keys"]
+    assert [(one[0], one[2]) for one in told][1:] == [("not read", " closed.api_key")]
+    assert told[0][0] == "open.api_key"
+
+
 def test_the_hosts_own_database_can_be_named(lone_terminal, tmp_path):
     """Where the host keeps its tables elsewhere, that is where keys are looked for; nothing is made there."""
     elsewhere = f"sqlite:///{tmp_path / 'host.db'}"
@@ -306,6 +344,9 @@ def test_a_named_database_that_is_not_there_is_not_well(lone_terminal, tmp_path)
     seen = lone_terminal("doctor", "--json", "--host-database", f"sqlite:///{tmp_path / 'mistyped.db'}")
     assert found(seen, "plain keys")["state"] == "warn"
     assert not (tmp_path / "mistyped.db").exists()
+    away = found(lone_terminal("doctor", "--json", "--host-database", "postgresql://127.0.0.1:1/x"), "plain keys")
+    assert (away["state"], away["text"]) == ("warn", "the database of --host-database does not answer")
+    assert "DATABASE_URL" not in away["text"] + away["mend"]
 
 
 @pytest.mark.parametrize(
@@ -405,6 +446,28 @@ def test_a_follower_and_clocks_that_lag_are_found(terminal):
 
     asyncio.run(skew())
     assert found(terminal("doctor", "--json"), "clocks")["state"] == "warn"
+
+
+def test_a_journal_that_cannot_be_read_is_found(terminal):
+    """No server starts on it; the findings after it are made all the same."""
+    terminal("token", "keys")
+    asyncio.run(on(terminal.environment["DATABASE_URL"], lambda it: it.execute(text("DROP TABLE auth_journal"))))
+    seen = terminal("doctor", "--json")
+    assert (found(seen, "follower")["state"], found(seen, "signing keys")["state"]) == ("fail", "ok")
+    assert "revoked tokens go on working" in found(seen, "follower")["why"]
+
+
+@pytest.mark.parametrize("version, state", [("1.0.0", "warn"), ("0.46.2", "warn"), ("1.0.1", "ok"), ("1.10.0", "ok")])
+def test_a_starlette_that_believes_every_host_header_is_found(lone_terminal, tmp_path, monkeypatch, version, state):
+    """By the version that is installed; with an old one a guard by path is a failure, not a warning."""
+    installed = tmp_path / "packages" / f"starlette-{version}.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text(f"Metadata-Version: 2.1\nName: starlette\nVersion: {version}\n")
+    monkeypatch.syspath_prepend(str(installed.parent))
+    name = host(tmp_path, f"guarded_on_{version.replace('.', '_')}", GUARD)
+    seen = lone_terminal("doctor", "--json", "--app", name)
+    assert found(seen, "starlette")["state"] == state
+    assert found(seen, "path guards")["state"] == ("fail" if state == "warn" else "warn")
 
 
 def contents(url) -> dict[str, list[str]]:
