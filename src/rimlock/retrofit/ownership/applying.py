@@ -18,6 +18,7 @@ from rimlock.core.users import OwnUsers
 from rimlock.migrations.connecting import locate
 from rimlock.owning.tables import owner
 from rimlock.retrofit.ownership.checksums import content_of
+from rimlock.retrofit.ownership.events import CameTo, on_record
 from rimlock.retrofit.ownership.progress import WHOLE, Standing, keep, make_state, require, standing
 from rimlock.retrofit.ownership.revision import revision_id, write_revision, write_sql
 from rimlock.retrofit.ownership.schema_print import print_of
@@ -47,6 +48,11 @@ class Applied:
     files: tuple[str, ...]
 
 
+def _came_to(made: Applied) -> CameTo:
+    return CameTo(done=not made.waiting)
+
+
+@on_record("apply", _came_to)
 async def apply(work: Retrofit) -> Applied:
     """Record what is there, make the System user and the places owners are kept in.
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from rimlock.core.errors import ConfigurationError
 from rimlock.retrofit.ownership.applying import refuse_other_plan
+from rimlock.retrofit.ownership.events import CameTo, on_record
 from rimlock.retrofit.ownership.evidence import asked_by, judge_all, read_rows, span_end
 from rimlock.retrofit.ownership.giving import give
 from rimlock.retrofit.ownership.pacing import Pace
@@ -75,6 +76,12 @@ class _Done:
     more: bool = True
 
 
+def _came_to(filled: list[Filled]) -> CameTo:
+    left = sum(one.left for one in filled)
+    return CameTo(rows=sum(one.given for one in filled), left=left, done=not left)
+
+
+@on_record("backfill", _came_to)
 async def backfill(work: Retrofit, *, batch: int = 1_000, pause: float = 0.0, most: int | None = None) -> list[Filled]:
     """Give owners until every row of the plan has one, or `most` rows got theirs by this call.
 
