@@ -68,6 +68,7 @@ class Account:
 
     `waiting`: registered, and not let in yet. `password_expires_at`: until when a temporary password is good, in
     seconds since the epoch; None for one the user chose.
+    `locale`: the language messages are written in (RFC 5646), None for the installation's.
     """
 
     user_id: str
@@ -80,6 +81,7 @@ class Account:
     password_changed_at: int | None
     password_expires_at: int | None = None
     waiting: bool = False
+    locale: str | None = None
 
     def password_over(self, now: int) -> bool:
         """Say whether the password was temporary and its time is over."""
