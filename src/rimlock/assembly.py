@@ -15,6 +15,7 @@ from rimlock.core.follower import Bell, follow
 from rimlock.core.hashing import HashingPool
 from rimlock.core.limits import Limits
 from rimlock.core.limits_naming import LimitRules, Naming
+from rimlock.core.outbox import Outbox
 from rimlock.core.sessions import Device
 from rimlock.core.signing import Signing
 from rimlock.core.tokens import AccessTokens, TokenSettings, VerifiedTokens
@@ -116,6 +117,7 @@ def context(
         password_policy=_password_policy(settings),
         lifetimes=settings.lifetimes,
         limits=_limits(settings, parts["database"], root, clock),
+        post=Outbox(root, clock),
         devices=devices,
         entrance=Entrance(tokens, root, browser, clock, devices),
         browser=browser,

@@ -32,7 +32,7 @@ from rimlock.core.rulefile import RuleFile, read_rule_file
 from rimlock.core.tokens import AccessTokens, JwtAccessTokens, VerifiedTokens
 from rimlock.core.users import OwnUsers, Users
 from rimlock.crypto.passwords.hashes import PasswordHasher, PasswordHashes
-from rimlock.feature import Context, Feature
+from rimlock.feature import Context, Feature, Profile
 from rimlock.settings import Settings, from_environment
 from rimlock.web.addresses import client_address
 from rimlock.web.counting import Counting
@@ -47,6 +47,7 @@ from rimlock.web.token_endpoint import token_routes
 if TYPE_CHECKING:
     from rimlock.core.database import Database, Transaction
     from rimlock.core.login import Policy
+    from rimlock.core.messages import MessageKind
     from rimlock.core.principal import Principal
     from rimlock.feature import Probe
 
@@ -66,7 +67,8 @@ class Rimlock:
 
     `settings`: see Settings. `rules`: in code, under those of `rimlock.toml`. `users`, `tokens`, `hasher`: a user
     table, token format or password hashing of the host's own. `policies` decide on every sign-in, inside its
-    transaction. `features`: all that come with Rimlock unless given. Raises ConfigurationError.
+    transaction. `features`: all that come with Rimlock unless given. `profiles`: other systems' HTTP dialects, beside
+    our own routes, or instead of them with `native=False`. Raises ConfigurationError.
     """
 
     def __init__(
@@ -77,6 +79,8 @@ class Rimlock:
         roles: Mapping[str, Iterable[str]] | None = None,
         policies: Sequence[Policy] = (),
         features: Sequence[Feature] | None = None,
+        profiles: Sequence[Profile] = (),
+        native: bool = True,
         users: Users | None = None,
         tokens: AccessTokens | None = None,
         hasher: PasswordHasher | None = None,
@@ -110,7 +114,9 @@ class Rimlock:
         self._reloading: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
         self._started = False
         self._flushing: asyncio.TimerHandle | None = None
-        self.features = tuple(features) if features is not None else assembly.all_features(self.file)
+        self.profiles, self._native = tuple(profiles), native
+        chosen = tuple(features) if features is not None else assembly.all_features(self.file)
+        self.features: tuple[Feature, ...] = (*chosen, *self.profiles)
         self.context = self._context(users or OwnUsers(), hasher or PasswordHashes(), tuple(policies))
         self.door, self.judge = self._doors(tuple(rules))
         self._listen_to_journal()
@@ -148,9 +154,10 @@ class Rimlock:
         if self._gate is not None:
             raise ConfigurationError("this Rimlock is installed already; make another for another application")
         routers = [token_routes(self.features, self.context), *(one.routes(self.context) for one in self.features)]
-        own = own_application(router for router in routers if router is not None)
-        self._gate = mounted(app, self.judge, own, self.settings)
-        secured(app, self._gate, own, self.settings, lambda: self.judge.rules)
+        own = own_application(router for router in routers if router is not None) if self._native else None
+        beside = [profile.application(self.context) for profile in self.profiles]
+        self._gate = mounted(app, self.judge, own, beside, self.settings)
+        secured(app, self._gate, own, beside, self.settings, lambda: self.judge.rules)
         assembly.redact_logs(self.settings)
         self._follow_lifespan(app)
         _INSTALLED.add(self)
@@ -209,6 +216,8 @@ class Rimlock:
         with suppress(Unavailable):
             await self.flush()
         self._refusals.settle(everything=True)
+        for feature in self.features:
+            await feature.stop(self.context)
         await self._background.stop()
         await self._flush_last()
         await self._follower.stop()
@@ -291,6 +300,7 @@ class Rimlock:
             rules=lambda: self.judge.rules,
             routes=lambda: None if self._gate is None else self._gate.table,
             probes=self._probes,
+            kinds=self._kinds,
             flush=self.flush,
             flush_later=self._flush_later,
             on=self.on,
@@ -298,6 +308,9 @@ class Rimlock:
 
     def _probes(self) -> dict[str, Probe]:
         return {name: probe for feature in self.features for name, probe in feature.probes(self.context).items()}
+
+    def _kinds(self) -> dict[str, MessageKind]:
+        return {kind.name: kind for feature in self.features for kind in feature.messages()}
 
     def _doors(self, rules: tuple[Rule, ...]) -> tuple[Door, GateJudge]:
         credentials = assembly.credentials(

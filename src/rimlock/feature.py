@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastapi import APIRouter
+    from fastapi import APIRouter, FastAPI
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rimlock.core.keyring import KeyRing
     from rimlock.core.limits import Limits
     from rimlock.core.login import Policy
+    from rimlock.core.messages import MessageKind, Post
     from rimlock.core.observers import Handler
     from rimlock.core.retirements import Retirements
     from rimlock.core.revocations import Revocations
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from rimlock.web.entrance import Entrance
     from rimlock.web.routing import RouteTable
 
-__all__ = ["Context", "Feature", "Form", "GrantHandler", "Probe", "Watch"]
+__all__ = ["Context", "Feature", "Form", "GrantHandler", "Probe", "Profile", "Watch"]
 
 Form = Mapping[str, str]
 GrantHandler = Callable[["Request", Form], Awaitable["Response"]]
@@ -68,6 +69,10 @@ class Context:
     lifetimes: Lifetimes
     entrance: Entrance
     browser: Browser
+    post: Post
+    """Send somebody a message, once the transaction is committed."""
+    kinds: Callable[[], Mapping[str, MessageKind]]
+    """Every kind of message, of all features."""
     revocations: Revocations
     follower: Follower
     usage: Usage
@@ -122,8 +127,26 @@ class Feature:
         Asked once, after `start`. It must be quick and raise nothing.
         """
 
+    def messages(self) -> Sequence[MessageKind]:
+        """Return the kinds of message this feature sends."""
+        return ()
+
     async def start(self, context: Context) -> None:
         """Do what has to be done once, before the first request."""
 
+    async def stop(self, context: Context) -> None:
+        """End what `start` began, before the database is closed."""
+
     async def flush(self, context: Context) -> None:
         """Write what was kept back, called by `context.flush`. Raises Unavailable."""
+
+
+class Profile(Feature):
+    """Another system's HTTP dialect over the same logic: its paths, bodies, status codes and errors.
+
+    Its paths are whole, not under our prefix. One that is also the host's, or ours, is a ConfigurationError.
+    """
+
+    def application(self, context: Context) -> FastAPI:
+        """Return what answers, see `mounting.profile_application`."""
+        raise NotImplementedError

@@ -80,6 +80,23 @@ class Settings:
     """How many passwords are hashed at once."""
     hash_queue: int = 16
     """How many sign-ins may wait for that; the next one is answered 503 with `Retry-After`."""
+    backend_url: str = ""
+    """The address links and redirects lead back to, like `https://api.example.com`. Empty: the issuer's."""
+    frontend_url: str = ""
+    """The address of your own pages, where links in mails lead. Empty: to the pages of ours."""
+    mail_url: str = field(default="console:", repr=False)
+    """How mails are sent: `smtp://user:password@host:587`, `smtps://…:465`, `sendgrid://KEY`; in development
+    `console:` or `file:FOLDER`; `none:` leaves them in the outbox for another process."""
+    mail_from: str = "Rimlock <noreply@localhost>"
+    """Who mails are from."""
+    locale: str = "en"
+    """The language of messages to people who chose none."""
+    verification_lifetime: timedelta = timedelta(minutes=30)
+    """How long a link is good that proves an address."""
+    recovery_lifetime: timedelta = timedelta(hours=1)
+    """How long a link is good that lets somebody choose another password."""
+    require_verified: bool = False
+    """Refuse the sign-in of who has not proven their address yet."""
     registration: Registration = "open"
     """Who may make an account: anybody (`open`), who has a code (`invitation`), who is let in by an administrator
     afterwards (`approval`), or administrators only (`closed`)."""
@@ -157,6 +174,11 @@ class Settings:
         )
 
     @property
+    def public_url(self) -> str:
+        """Where our routes are reached from outside, the prefix included, without a slash at the end."""
+        return (self.backend_url or self.issuer).rstrip("/") + self.prefix
+
+    @property
     def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """The trusted proxies, as networks. Raises ConfigurationError."""
         try:
@@ -191,6 +213,8 @@ _ALIASES = {
     "jwt_secret": "JWT_SECRET",
     "origins": "ALLOWED_ORIGINS",
     "redis_url": "REDIS_URL",
+    "backend_url": "BACKEND_URL",
+    "frontend_url": "FRONTEND_URL",
 }
 _LISTS = {
     "secrets",
@@ -211,8 +235,10 @@ _NUMBERS = {
     "failures_in_all",
     "registration_rate",
 }
-_SWITCHES = {"listen", "create_tables", "insecure_cookies", "usage"}
+_SWITCHES = {"listen", "create_tables", "insecure_cookies", "usage", "require_verified"}
 _TIMES = {
+    "verification_lifetime",
+    "recovery_lifetime",
     "invitation_lifetime",
     "temporary_password",
     "lockout_time",
@@ -284,6 +310,14 @@ def _check_urls(settings: Settings) -> None:
         raise ConfigurationError("issuer must be the public address of this service, like https://api.example.com")
     for origin in settings.origins:
         _check_origin(origin)
+    for name in ("backend_url", "frontend_url"):
+        _check_base(name, getattr(settings, name))
+
+
+def _check_base(name: str, url: str) -> None:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment):
+        raise ConfigurationError(f"{name} must be an address of pages, like https://app.example.com")
 
 
 def _check_origin(origin: str) -> None:

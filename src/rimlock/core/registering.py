@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from rimlock.core import accounts, keys, sessions
+from sqlalchemy import delete
+
+from rimlock.core import accounts, keys, schema, sessions
 from rimlock.core.errors import AuthError
 from rimlock.core.events import Event, Told
 from rimlock.core.revocations import hold
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Known", "Origin", "RegistrationClosed", "UserDeleted", "UserRegistered", "open_user", "remove_user"]
 
-Origin = Literal["registration", "invitation", "approval", "first_admin", "admin", "command"]
+Origin = Literal["registration", "invitation", "approval", "first_admin", "admin", "command", "social", "import"]
 """How an account came to be. `approval`: registered, and waiting to be let in."""
 
 
@@ -43,12 +45,12 @@ class Known:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserRegistered(Event):
-    """An account was made. `by`: registration, invitation, approval (it waits), first_admin, admin or command.
+    """An account was made. `by`: see Origin; with `approval` it waits.
 
     `invitation_id`: by which invitation.
     """
 
-    told = Told(self_made=lambda event: event.by not in {"admin", "command"})
+    told = Told(self_made=lambda event: event.by not in {"admin", "command", "import"})
     user_id: str
     by: Origin
     invitation_id: str | None = None
@@ -97,10 +99,12 @@ def open_user(
 def remove_user(
     users: Users, tx: Transaction, user_id: str, *, now: int, by: Literal["owner", "admin", "rejection"] = "owner"
 ) -> None:
-    """Delete a user with sessions, keys and standing. Raises NotFound, LastAdmin."""
+    """Delete a user with sessions, keys, standing, and whatever else is kept of them. Raises NotFound, LastAdmin."""
     hold(tx)
     sessions.end_all(tx, user_id, reason="deleted", now=now)
     keys.revoke_all(tx, user_id, now=now)
     accounts.close(tx, user_id, now=now)
     users.delete(tx, user_id)
+    for table in (schema.identity, schema.subscription, schema.outbox, schema.imported):
+        tx.change(delete(table).where(table.c.user_id == user_id))
     tx.emit(UserDeleted(at=now, user_id=user_id, by=by))

@@ -314,7 +314,7 @@ outbox = Table(
     Index(None, "due_at"),
     Index(None, "user_id"),
 )
-"""Messages to people, written in the transaction that causes them. What they say is sealed, and gone once it is sent."""
+"""Messages to people, written in the transaction that causes them. What they say is sealed, and gone once sent."""
 
 identity = Table(
     "auth_identity",
