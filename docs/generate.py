@@ -118,7 +118,7 @@ TYPES = {
     "Sequence[str]": "list",
     "timedelta": "duration",
     "Algorithm": "`EdDSA`, `ES256`, `RS256` or `HS256`",
-    "Registration": "`open` or `closed`",
+    "Registration": "`open`, `invitation`, `approval` or `closed`",
     "OnStale": "`refuse` or `ask`",
     "Stage": "stage",
     "str": "text",

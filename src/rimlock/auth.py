@@ -251,8 +251,8 @@ class Rimlock:
 
     async def reload_retirements(self) -> None:
         """Read again which credentials are on their way out."""
-        configured = self._retirements.configured
-        self._retirements.use(await self._database.read(lambda tx: retiring.in_force(tx, configured)))
+        configured, now = self._retirements.configured, int(self._clock())
+        self._retirements.use(await self._database.read(lambda tx: retiring.in_force(tx, configured, living_at=now)))
 
     async def rotate_signing_key(self, *, lead: int = KEY_LEAD_SECONDS) -> str:
         """Make the next signing key; it signs after `lead` seconds, and tokens of the old ones stay good meanwhile."""

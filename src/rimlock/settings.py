@@ -268,7 +268,18 @@ def _parsed(name: str, text: str) -> Any:
             return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
         return {"config": Path, "default_stage": Stage}.get(name, str)(text)
     except (ValueError, KeyError, OverflowError):
-        raise ConfigurationError(f"RIMLOCK_{name.upper()} is not understood; see the environment reference") from None
+        raise ConfigurationError(f"RIMLOCK_{name.upper()} is not understood; write {_wanted(name)}") from None
+
+
+def _wanted(name: str) -> str:
+    """Say what may stand in the variable of a setting."""
+    if name in _TIMES:
+        return "seconds, like 900"
+    if name in _NUMBERS:
+        return "a whole number"
+    if name in _SWITCHES:
+        return "true or false"
+    return f"one of {', '.join(Stage)}"
 
 
 def _secrets(jwt_secret: str | None, database: str) -> Sequence[str]:

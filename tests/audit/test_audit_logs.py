@@ -8,10 +8,11 @@ import logging
 from datetime import datetime
 
 import pytest
+from fastapi import APIRouter
 from fastapi.testclient import TestClient
 
 from audit.office import fitted, rows
-from rimlock import Rule, Stage
+from rimlock import Feature, Rule, Stage
 from rimlock.core.logbook import JsonFormatter
 
 pytestmark = pytest.mark.req("T4")
@@ -67,6 +68,33 @@ def test_nothing_that_was_sent_begins_a_line(sqlite_url, caplog):
     assert all(text.isprintable() for text in plain)
     assert len(out.getvalue().splitlines()) == 3
     assert out.getvalue().isascii()
+
+
+class Broken(Feature):
+    """A feature of the host's own with a route that fails."""
+
+    name = "broken"
+
+    def routes(self, context):
+        router = APIRouter()
+
+        @router.get("/broken/{which}")
+        def broken(which: str):
+            raise RuntimeError(which)
+
+        return router
+
+
+@pytest.mark.asvs("16.4.1")
+@pytest.mark.attack("log injection")
+def test_a_route_that_fails_is_named_by_its_template(sqlite_url, caplog):
+    """The path that was asked for, which may hold an end of a line or somebody's secret, is not in the log."""
+    app, _, _ = fitted(sqlite_url, features=[Broken()])
+    with TestClient(app, raise_server_exceptions=False) as client:
+        answer = client.get("/auth/broken/a%0A2026-01-01%20CRITICAL%20forged")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    (said,) = [record.getMessage() for record in caplog.records if record.name.startswith("rimlock")]
+    assert said == "unexpected RuntimeError in GET /auth/broken/{which}"
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,10 @@ def test_a_handler_that_fails_breaks_nothing_and_is_logged(database_url, caplog)
     async def broken_later(_):
         raise RuntimeError("text with a secret")
 
+    def cancelled(_):
+        raise asyncio.CancelledError
+
+    auth.on(SessionStarted, cancelled)
     auth.on(SessionStarted, broken)
     auth.on(SessionStarted, broken_later)
     heard = []

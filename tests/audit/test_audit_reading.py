@@ -114,7 +114,9 @@ def test_filters_narrow_and_pages_neither_skip_nor_repeat(database_url):
         {"limit": "101"},
         {"outcome": "maybe"},
         {"since": "yesterday"},
+        {"after": f"{'0' * 20}12-1"},
         {"user": "x" * 65},
+        *({name: "a\0"} for name in ("user", "actor", "event", "address")),
     ],
 )
 def test_what_is_no_question_is_refused(sqlite_url, asked):

@@ -54,6 +54,17 @@ def test_what_is_wrong_is_named_with_its_mend(lone_terminal, tmp_path, environme
     assert "kX8" not in seen.out
 
 
+def test_strict_fails_for_a_warning(lone_terminal):
+    """Whoever wants none in a pipeline says so; the warning stays one."""
+    lone_terminal("token", "keys")
+    warned = {"RIMLOCK_INSECURE_COOKIES": "1"}
+    assert lone_terminal("doctor", **warned).code == 0
+    seen = lone_terminal("doctor", "--strict", "--json", **warned)
+    assert (seen.code, seen.json["well"], states(seen)["switch"]) == (1, False, "warn")
+    sound = {"RIMLOCK_ISSUER": "https://id.example.com"}
+    assert lone_terminal("doctor", "--strict", **sound).code == 0
+
+
 def test_a_missing_schema_fails_with_the_command_that_mends_it(postgres_url, lone_terminal):
     """On PostgreSQL tables are made by command."""
     seen = lone_terminal("doctor", "--json", DATABASE_URL=postgres_url, RIMLOCK_CREATE_TABLES="")

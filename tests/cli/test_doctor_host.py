@@ -268,6 +268,14 @@ def test_the_hosts_own_database_can_be_named(lone_terminal, tmp_path):
     assert found(lone_terminal("doctor", "--json", "--host-database", elsewhere), "plain keys")["state"] == "warn"
 
 
+def test_a_named_database_that_is_not_there_is_not_well(lone_terminal, tmp_path):
+    """A mistyped address looks at nothing, and nothing is made there; that is no ok."""
+    lone_terminal("token", "keys")
+    seen = lone_terminal("doctor", "--json", "--host-database", f"sqlite:///{tmp_path / 'mistyped.db'}")
+    assert found(seen, "plain keys")["state"] == "warn"
+    assert not (tmp_path / "mistyped.db").exists()
+
+
 @pytest.mark.parametrize(
     "label, rules, wrong",
     [

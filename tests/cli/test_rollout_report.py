@@ -122,5 +122,7 @@ def test_the_report_is_text_for_people_and_json_for_programs(terminal, tmp_path)
     found = terminal("rollout", "report", "GET /analyses", "--days", "7", "--key", "k1", "--json").json
     assert [(one["route"], one["verdict"]) for one in found["items"]] == [("GET /analyses", "breaks")]
     assert found["counted_days"] == 40
+    assert 'key "robot" (k1)' in terminal("rollout", "report", "--key", "robot").out
+    assert 'No route was called by the key "robt".' in terminal("rollout", "report", "--key", "robt").out
     assert "Without --app" in terminal("rollout", "report").out
     assert terminal("rollout", "report", "nonsense").code == 1

@@ -20,7 +20,7 @@ from docs.pages import Block
 
 __all__ = ["WALKED", "Walk"]
 
-WALKED = {"docs/tutorial/fit-rimlock-to-your-app.md"}
+WALKED = {"docs/tutorial/fit-rimlock-to-your-app.md", "docs/tutorial/the-change-over-step-by-step.md"}
 PORT = "8000"
 UP_SECONDS, COMMAND_SECONDS = 30, 60
 KEEP = "\n{ export -p; declare -f; } > .exported\n"

@@ -158,7 +158,7 @@ def test_an_unexpected_failure_is_a_500_problem_without_its_message(caplog):
         answer = TestClient(own_app(), raise_server_exceptions=False).post("/fail")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert "hunter2" not in answer.text
-    assert "RuntimeError in /fail" in caplog.text
+    assert "RuntimeError in POST /fail" in caplog.text
 
 
 def test_an_error_of_ours_in_a_middleware_keeps_its_code():

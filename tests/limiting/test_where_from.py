@@ -105,6 +105,7 @@ def test_ten_thousand_entries_are_read_from_the_right():
         ("::ffff:c000:201", "192.0.2.1"),
         ("fe80::1%eth0", "fe80::2%wlan1"),
         ("[2001:db8::1]", "2001:db8::2"),
+        ("64:ff9b::192.0.2.1", "192.0.2.1"),
         (" 192.0.2.1 ", "192.0.2.1"),
         ("TestClient", "testclient"),
     ],
@@ -116,7 +117,13 @@ def test_what_one_sender_can_choose_freely_is_one_place(one, other):
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("192.0.2.1", "192.0.2.2"), ("2001:db8:1:2::1", "2001:db8:1:3::1"), ("::1", "127.0.0.1"), (UNKNOWN, "192.0.2.1")],
+    [
+        ("192.0.2.1", "192.0.2.2"),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1"),
+        ("::1", "127.0.0.1"),
+        ("64:ff9b::c000:201", "64:ff9b::c000:202"),
+        (UNKNOWN, "192.0.2.1"),
+    ],
 )
 def test_what_belongs_to_two_is_two_places(one, other):
     """Neighbours are not counted together."""

@@ -125,6 +125,7 @@ async def test_the_column_comes_and_goes_by_the_hosts_own_revision(database_url,
         assert not waits.done
         assert waits.waiting is not None
         assert "alembic downgrade" in waits.waiting
+        assert "delete that revision" in waits.waiting
         down = waits.waiting.split("`")[1].split()[1:]
         assert host(*down).returncode == 0
         assert (await rollback(work)).done

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import ForeignKey, create_engine, insert, select
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, joinedload, mapped_column, relationship, selectinload
+from sqlalchemy import ForeignKey, String, create_engine, func, insert, select, update
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    Session,
+    aliased,
+    column_property,
+    joinedload,
+    mapped_column,
+    relationship,
+    selectinload,
+    synonym,
+)
 
 from owning.estate import ANN, BEA, statements
 from rimlock import ConfigurationError
-from rimlock.owning import claim, declare, fetch_owned, mine, owned
+from rimlock.owning import change_owned, claim, declare, fetch_owned, mine, owned
 from rimlock.owning.tables import metadata as beside
 
 pytestmark = [pytest.mark.req("T6", "N3"), pytest.mark.asvs("8.2.2")]
@@ -89,3 +100,74 @@ def test_a_name_that_is_a_table_is_no_user(engine):
     stranger = BEA.__class__(subject="page", user_id="page", kind="token", credential_id="s")
     with pytest.raises(ConfigurationError, match="narrow it there"):
         owned(select(Book).where(Book.pages.any(mine(Page, BEA))), stranger)
+
+
+class Shelf(Base):
+    """With a number that is counted in a subquery, of the class and of its table."""
+
+    __tablename__ = "shelf"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(default="")
+    keeper: Mapped[str] = mapped_column("user_id", String(64))
+    holder = synonym("keeper")
+    counted: Mapped[int] = column_property(select(func.count(Page.id)).scalar_subquery())
+
+
+class Bare(Base):
+    __tablename__ = "bare"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    keeper: Mapped[str] = mapped_column("user_id", String(64))
+    counted: Mapped[int] = column_property(select(func.count(Page.__table__.c.id)).scalar_subquery())
+
+
+for model in (Shelf, Bare):
+    declare(model, column="user_id")
+
+
+def test_a_computed_column_counts_only_what_is_theirs(engine):
+    """Where it reads a mapped class; where it reads a bare table it is refused, unless `of` says what is meant."""
+    with Session(engine) as session:
+        session.add_all([Shelf(keeper="ann"), Shelf(keeper="bea")])
+        session.flush()
+        assert [one.counted for one in session.scalars(owned(select(Shelf), ANN))] == [2]
+        assert [one.counted for one in session.scalars(owned(select(Shelf), BEA))] == [1]
+        with pytest.raises(ConfigurationError, match="a column_property reads page"):
+            owned(select(Bare), ANN)
+        assert session.scalars(owned(select(Bare), ANN, of=Bare)).all() == []
+
+
+def test_what_a_change_returns_brings_only_what_is_theirs(engine):
+    """The objects of a RETURNING are narrowed along relationships like those of a SELECT."""
+    with Session(engine) as session:
+        changed = session.scalars(owned(update(Page).values(kind="page").returning(Page), ANN)).all()
+        assert {page.id: page.book and page.book.id for page in changed} == {1: 1, 3: None}
+
+
+@pytest.mark.attack("mass assignment")
+@pytest.mark.parametrize("name", ["keeper", "user_id", "holder", Shelf.keeper, Shelf.holder, Shelf.__table__.c.user_id])
+def test_the_owner_is_not_changed_by_another_name(engine, name):
+    """The attribute's name, the column's, a synonym or the attribute itself: none of them gives the row away."""
+    with Session(engine) as session:
+        session.add(Shelf(id=1, keeper="ann"))
+        session.flush()
+        with pytest.raises(ConfigurationError, match="the owner of 'shelf'"):
+            change_owned(session, Shelf, 1, ANN, {"name": "x", name: "bea"})
+        change_owned(session, Shelf, 1, ANN, {Shelf.name: "x"})
+
+
+def test_the_key_of_a_row_that_is_owned_beside_stays(engine):
+    """Its line would stay behind for whatever row gets the old key."""
+    with Session(engine) as session, pytest.raises(ConfigurationError, match="the key that tells it"):
+        change_owned(session, Book, 1, ANN, {"id": 77})
+
+
+@pytest.mark.parametrize(
+    "make", [lambda it, to: it.values(name=to), lambda it, to: it.ordered_values((Shelf.name, to))]
+)
+def test_what_an_update_reads_from_another_table_is_narrowed(make):
+    """A column of another table among the new values is a table in FROM, which has to be the caller's too."""
+    other = aliased(Shelf)
+    sql = str(owned(make(update(Shelf).where(Shelf.id == 1), other.name), ANN))
+    assert "FROM shelf AS shelf_1" in sql
+    assert "(shelf_1.user_id = :" in sql
+    assert "user_id" not in str(make(update(Shelf), func.upper(Shelf.name)))

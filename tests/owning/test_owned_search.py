@@ -34,6 +34,7 @@ BARE = [
     (select(literal_column("(SELECT max(id) FROM note)")), "note"),
     (select(Label.id).prefix_with(text("(SELECT max(id) FROM note),")), "note"),
     (select(Label.id).suffix_with(text("UNION SELECT id FROM note")), "note"),
+    (owned(select(Task.id), ANN).suffix_with(text("UNION SELECT id FROM task")), "task"),
     (select(Task).from_statement(text("SELECT * FROM task")), "task"),
     (insert(Label).from_select(["id", "word", "task_id"], select(Task.id + 100, Task.title, Task.id)), "task"),
     (

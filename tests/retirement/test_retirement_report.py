@@ -79,3 +79,25 @@ def test_an_overdue_and_a_replaced_key_say_so(sqlite_url, tmp_path, clock):
         assert made["id"] in letters[old]
         assert "changes to the key that replaced it, before 2027-01-25 08:00 UTC." in " ".join(letters[old].split())
         assert "Nothing." in letters[made["id"]]
+
+
+@pytest.mark.parametrize(
+    ("usage", "path", "advice"),
+    [
+        (True, "/auth/api-keys", "Find out who uses it: it was used on 2027-01-15, on no route that is counted."),
+        (False, "/mine", "Find out who uses it: requests are not counted here."),
+        (False, None, "Find out who uses it: requests are not counted here."),
+        (True, None, "Nobody used it in 30 days; it can be ended."),
+    ],
+)
+def test_only_a_key_that_was_watched_and_not_seen_can_be_ended(sqlite_url, tmp_path, clock, usage, path, advice):
+    """A key that is used where nothing is counted would be ended on the day its forgotten user needs it."""
+    auth, app = fitted(sqlite_url, tmp_path, clock=clock, usage=usage)
+    with TestClient(app) as client:
+        admin = sign_in(auth, client, roles=["admin"]).headers
+        old, sends = new_key(client, auth)
+        retire(client, auth, old)
+        if path:
+            client.get(path, headers=sends)
+        (one,) = client.get(f"{ADMIN}/report", headers=admin).json()["items"]
+        assert one["act"] == advice

@@ -157,6 +157,21 @@ def test_a_value_that_is_not_understood_is_refused_by_its_name(name, text):
 
 
 @pytest.mark.parametrize(
+    "name, text, mend",
+    [
+        ("AUDIT_KEPT", "90d", "write seconds, like 900"),
+        ("LOGIN_RATE", "five", "write a whole number"),
+        ("USAGE", "perhaps", "write true or false"),
+        ("DEFAULT_STAGE", "closed", "write one of open, observe, optional, required"),
+    ],
+)
+def test_the_refusal_of_a_value_says_what_to_write(name, text, mend):
+    """Nobody has to look up in which form a number, a duration or a switch is written."""
+    with pytest.raises(ConfigurationError, match=mend):
+        from_environment({"RIMLOCK_SECRETS": SECRET, f"RIMLOCK_{name}": text})
+
+
+@pytest.mark.parametrize(
     "given, sentence",
     [
         ({"prefix": "auth"}, "prefix 'auth' must begin with a slash"),

@@ -30,12 +30,13 @@ name = "instruments"
 mode = "side"
 """
 OWNER = ("owner_id",)
-FIRST_MOMENT, GROWTH = 0.01, 2.5
-"""Seconds from a step to the kill, the first time; and by how much later each kill comes than the one before."""
+MOMENT, GROWTH = 0.02, 2.5
+"""Seconds from a step to the second kill, the first comes at once; and by how much later each comes than the last."""
+HALF_A_MEGABYTE = 2**19
 
 
 def given(place: Place, desktop: Desktop, script: Script) -> tuple[Seals, int]:
-    """Plan, apply, fill and verify while the laboratory is in use; return what the tables held before, and what came."""
+    """Plan, apply, fill and verify while everybody works; return what the tables held, and how many rows came."""
     chapter("the rows get owners, while the laboratory is in use; every command is killed, and run again")
     before, schema = place.host(), place.schema()
     (place.folder / "rimlock-ownership.toml").write_text(PLAN)
@@ -75,7 +76,8 @@ def _killed_until_done(place: Place, *words: str, last: bool = True) -> None:
     """Kill the command after its next step, ever later, until it is through before that; then run it once more."""
     kills = 0
     for attempt in count():
-        if not place.killed(*words, step=lambda: _step(place), after=FIRST_MOMENT * GROWTH**attempt):
+        after = MOMENT * GROWTH ** (attempt - 1) if attempt else 0.0
+        if not place.killed(*words, step=lambda: _step(place), after=after):
             break
         kills += 1
     check(kills > 0, f"killed {kills} times, and it went on where it was")
@@ -84,10 +86,10 @@ def _killed_until_done(place: Place, *words: str, last: bool = True) -> None:
 
 
 def _step(place: Place) -> object:
-    """Return what changes with each step: the schema, or what the retrofit noted about where it is."""
-    schema = place.ask("PRAGMA schema_version")
+    """Return what changes with each step: the schema, what the retrofit noted, and a long transaction under way."""
     begun = "auth_retrofit" in place.tables()
-    return schema, place.ask("SELECT name, phase, cursor, data FROM auth_retrofit ORDER BY name") if begun else None
+    noted = place.ask("SELECT name, phase, cursor, data FROM auth_retrofit ORDER BY name") if begun else None
+    return place.ask("PRAGMA schema_version"), noted, place.unfinished() // HALF_A_MEGABYTE
 
 
 def _went_on(traffic: Traffic) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from threading import Event, Thread
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ class Traffic:
         """How many results were recorded."""
         return self.statuses[201]
 
-    def __enter__(self) -> Traffic:
+    def __enter__(self) -> Self:
         """Begin."""
         for thread in self._threads:
             thread.start()

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from story.reading import APP
-from story.stage import chapter, check, soon
+from story.stage import Wrong, chapter, check, soon
 
 if TYPE_CHECKING:
     from story.callers import Desktop, Script
     from story.stage import Place, Seals
 
 MOST = 10
-NOTHING = "There is no change to take back."
+NOTHING = "to take back"
 
 
 def all_the_way(place: Place, desktop: Desktop, script: Script) -> None:
@@ -33,7 +33,7 @@ def unfitted(place: Place, schema: list[tuple[str, ...]], before: Seals, recorde
     chapter("and Rimlock is gone: the old application on its old database")
     place.stop()
     place.rimlock("db", "downgrade", "base", "--yes")
-    check(place.schema() == schema, "the schema is, to the letter, the one before the fitting", place.schema())
+    check(place.schema() == schema, "the schema is, word for word, the one before the fitting", place.schema())
     check(place.host(like=before) == before, "every row and every checksum is as after the day that was watched")
     check(place.host()["analyses"].rows == before["analyses"].rows + recorded, f"and the {recorded} that came since")
     place.serve("lab.main:app")
@@ -49,4 +49,4 @@ def _taken_back(place: Place, what: str) -> None:
         said = place.rimlock(what, "back", code=None)
         if NOTHING in said:
             return
-    check(False, f"`rimlock {what} back` comes to an end", said)
+    raise Wrong(f"`rimlock {what} back` does not come to an end: {said}")

@@ -32,11 +32,12 @@ def doctor(
     app_name: Application = None,
     config: Config = None,
     host_database: HostDatabase = None,
+    strict: Annotated[bool, typer.Option("--strict", help="A warning fails too.")] = False,  # noqa: FBT002 - a switch
     as_json: Json = False,  # noqa: FBT002 - a switch
 ) -> None:
     """Check this installation, or the one on --app. The exit code is 1 when something fails; warnings leave it at 0."""
     findings = _examined(app_name, config, host_database)
-    failed = any(finding.state == "fail" for finding in findings)
+    failed = any(finding.state in ({"fail", "warn"} if strict else {"fail"}) for finding in findings)
     if as_json:
         show_json({"well": not failed, "items": [asdict(one) for one in findings]})
     else:

@@ -134,7 +134,7 @@ def observed(
 def report(
     route: MaybeRoute = None,
     days: Annotated[int, typer.Option(min=1, max=366, help="How far back to look.")] = 30,
-    key: Annotated[str | None, typer.Option("--key", help="Only the calls of the key with this id.")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="Only the calls of the key with this id or name.")] = None,
     app_name: Application = None,
     config: Config = None,
     as_json: Json = False,  # noqa: FBT002 - a switch

@@ -36,6 +36,7 @@ __all__ = [
     "AccountEnabled",
     "LastAdmin",
     "RolesChanged",
+    "acts_as",
     "anyone_with",
     "approve",
     "close",
@@ -255,7 +256,7 @@ def close(tx: Transaction, user_id: str, *, now: int) -> None:
 
 def anyone_with(tx: Transaction, role: str) -> bool:
     """Say whether any account that may act has the role."""
-    return tx.one(select(table.c.user_id).where(_acts_as(table, role)).limit(1)) is not None
+    return tx.one(select(table.c.user_id).where(acts_as(table, role)).limit(1)) is not None
 
 
 def has_role(role: str, accounts: FromClause = table) -> ColumnElement[bool]:
@@ -267,15 +268,16 @@ def has_role(role: str, accounts: FromClause = table) -> ColumnElement[bool]:
     return or_(*(func.replace(listed, divided + dumps(role), "") != listed for divided in ("[", " ")))
 
 
-def _acts_as(accounts: FromClause, role: str) -> ColumnElement[bool]:
+def acts_as(accounts: FromClause, role: str) -> ColumnElement[bool]:
+    """Return the condition that an account has the role and may act."""
     return and_(accounts.c.active, not_(accounts.c.waiting), has_role(role, accounts))
 
 
 def _spared(user_id: str) -> ColumnElement[bool]:
     """Whether administrators are left when this account is none of them any more."""
     other = table.alias("other")
-    left = exists(select(other.c.user_id).where(other.c.user_id != user_id, _acts_as(other, ADMIN)))
-    return or_(not_(_acts_as(table, ADMIN)), left)
+    left = exists(select(other.c.user_id).where(other.c.user_id != user_id, acts_as(other, ADMIN)))
+    return or_(not_(acts_as(table, ADMIN)), left)
 
 
 def _standing(tx: Transaction, user_id: str) -> Account:

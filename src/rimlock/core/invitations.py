@@ -1,7 +1,7 @@
 """Invitations: codes that let somebody make an account, by digest, each with a number of seats.
 
 Threat: one seat taken by two in a race; a seat lost to a registration that failed; a code that tells a stranger whether
-    it was used, revoked or never there; a role that nobody with the right to gave.
+    it was used, revoked or never there; a role that nobody with the right to gave, or who has it no more.
 Source: OWASP ASVS 5.0 V2.3.3, V2.3.4 (locking for what is limited), V6.4.1, V6.5.2; design section 6.
 """
 
@@ -10,13 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, insert, or_, select, update
+from sqlalchemy import bindparam, exists, func, insert, not_, or_, select, update
 
+from rimlock.core.accounts import ADMIN, acts_as
 from rimlock.core.errors import AuthError, NotFound
 from rimlock.core.events import Event
 from rimlock.core.ids import new_id
 from rimlock.core.normal import email_forms
 from rimlock.core.registering import RegistrationClosed
+from rimlock.core.schema import account
 from rimlock.core.schema import invitation as table
 from rimlock.crypto.opaque import digest as digest_of
 from rimlock.crypto.readable import canonical, new_readable
@@ -45,7 +47,10 @@ SHOWN = 4
 
 
 class InvitationInvalid(AuthError):
-    """The code is unknown, used up, expired, revoked or for another address. Which of these is not told."""
+    """The code is unknown, used up, expired, revoked, for another address, or of an administrator who is none now.
+
+    Which of these is not told.
+    """
 
     code, status, title = "invitation_invalid", 403, "This invitation is not valid."
 
@@ -170,7 +175,20 @@ def _invitation(row: RowMapping) -> Invitation:
     return Invitation(**{**values, "roles": frozenset(row["roles"])})
 
 
-_GOOD = (table.c.revoked_at.is_(None), table.c.expires_at > bindparam("now"), table.c.used < table.c.seats)
+_BY_A_USER = "user:"
+_MAKER = func.substr(table.c.created_by, len(_BY_A_USER) + 1)
+_MAKER_MAY = or_(
+    not_(table.c.created_by.startswith(_BY_A_USER)),
+    exists(select(account.c.user_id).where(account.c.user_id == _MAKER, acts_as(account, ADMIN))),
+)
+"""Whoever gave a code out may no longer let anybody in once they are no administrator, least of all themselves."""
+
+_GOOD = (
+    table.c.revoked_at.is_(None),
+    table.c.expires_at > bindparam("now"),
+    table.c.used < table.c.seats,
+    _MAKER_MAY,
+)
 _FOR = (
     table.c.digest == bindparam("code"),
     or_(table.c.email_key.is_(None), table.c.email_key == bindparam("email")),

@@ -1,7 +1,8 @@
 """Which counters an attempt passes: by address, by account, by both, by the device that is known.
 
 Threat: a counter that a second spelling of the name or of the address gets around; one that tells which accounts exist.
-Source: OWASP ASVS 5.0 V6.3.1, V6.3.8; NIST SP 800-63B-4 section 3.2.2; RFC 4291 section 2.5.4 (a network has 64 bits).
+Source: OWASP ASVS 5.0 V6.3.1, V6.3.8; NIST SP 800-63B-4 section 3.2.2; RFC 4291 section 2.5.4 (a network has 64 bits);
+    RFC 6052 section 2.1 (translated addresses).
 
 Keys are keyed digests: the table says neither who tried nor from where.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 from hmac import digest
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from rimlock.core.limits_counting import FOREVER, Bucket, Kind
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LimitRules", "Naming", "place_of"]
 
+_TRANSLATED = IPv6Network("64:ff9b::/96")
 MINUTE, HOUR, YEAR = 60, 3600, 365 * 86_400
 UNKNOWN_TOTALS = 1_048_576
 """Totals for logins that no account has: so many, however many logins a stranger makes up.
@@ -48,14 +50,18 @@ class LimitRules:
 
 
 def place_of(address: str) -> str:
-    """Return what of an address is counted: IPv4 as it is, also inside IPv6; of IPv6 the network of 64 bits."""
+    """Return what of an address is counted: IPv4 as it is, also inside IPv6; of IPv6 the network of 64 bits.
+
+    Behind a translator every IPv4 address lies in one such network, and all the world would be one place.
+    """
     bare = address.strip().removeprefix("[").partition("]")[0].partition("%")[0]
     try:
         parsed = ip_address(bare)
     except ValueError:
         return address.strip().casefold()[:64]
     if isinstance(parsed, IPv6Address):
-        return str(parsed.ipv4_mapped or ip_network((parsed, 64), strict=False))
+        inside = IPv4Address(parsed.packed[-4:]) if parsed in _TRANSLATED else parsed.ipv4_mapped
+        return str(inside or ip_network((parsed, 64), strict=False))
     return str(parsed)
 
 

@@ -27,6 +27,9 @@ __all__ = ["SharedCounters"]
 PATIENCE = 2.0
 """Seconds the server may take to answer."""
 
+PATIENCE_TO_FORGIVE = 60.0
+"""Seconds it may take to look through every key it holds, those of others included: what an administrator asked for."""
+
 MOST_AT_ONCE = 16
 """How many connections a process opens; who comes then waits for one of them."""
 
@@ -76,25 +79,25 @@ class SharedCounters:
 
         async def work(client: Any) -> None:
             for account in accounts:
-                async for key in client.scan_iter(match=f"{_escaped(PREFIX)}*@{account}*", count=1_000):
+                async for key in client.scan_iter(match=f"{_escaped(PREFIX)}*@{account}*", count=5_000):
                     await client.delete(key)
 
-        await self._ask(work)
+        await self._ask(work, PATIENCE_TO_FORGIVE)
 
     async def _run(self, script: str, buckets: Sequence[Bucket], given: Sequence[int]) -> Any:
         keys = [f"{PREFIX}{bucket.key}" for bucket in buckets]
         return await self._ask(lambda client: client.eval(script, len(keys), *keys, *given))
 
-    async def _ask(self, work: Any) -> Any:
+    async def _ask(self, work: Any, patience: float = PATIENCE) -> Any:
         loop = asyncio.get_running_loop()
         async with self._doors.setdefault(loop, asyncio.Semaphore(MOST_AT_ONCE)):
             if self._away.get(loop, 0.0) > loop.time():
                 raise CountersDown
-            return await self._asked(loop, work)
+            return await self._asked(loop, work, patience)
 
-    async def _asked(self, loop: asyncio.AbstractEventLoop, work: Any) -> Any:
+    async def _asked(self, loop: asyncio.AbstractEventLoop, work: Any, patience: float) -> Any:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(patience):
                 return await work(await self._client(loop))
         except Exception as error:  # noqa: BLE001 - whatever it was, nothing was counted
             self._away[loop] = loop.time() + PAUSE

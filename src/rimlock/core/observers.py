@@ -84,5 +84,5 @@ class Observers:
             waiting = handler(event)
             if isawaitable(waiting):
                 self._begin(waiting, event)
-        except Exception as error:  # noqa: BLE001 - an observer can break nothing
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - an observer can break nothing
             log.error("an observer of %s failed: %s", type(event).__name__, type(error).__name__)  # noqa: TRY400 - values

@@ -47,13 +47,14 @@ class Known:
 class UserRegistered(Event):
     """An account was made. `by`: see Origin; with `approval` it waits.
 
-    `invitation_id`: by which invitation.
+    `invitation_id`: by which invitation. `roles`: those it began with.
     """
 
     told = Told(self_made=lambda event: event.by not in {"admin", "command", "import"})
     user_id: str
     by: Origin
     invitation_id: str | None = None
+    roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,8 @@ def open_user(
         waiting=by == "approval",
         expires_at=expires_at,
     )
-    tx.emit(UserRegistered(at=now, user_id=user.id, by=by, invitation_id=invitation_id))
+    named = tuple(sorted(account.roles))
+    tx.emit(UserRegistered(at=now, user_id=user.id, by=by, invitation_id=invitation_id, roles=named))
     return Known(user, account)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import exists, func, insert, or_, select
 
 from rimlock.core.errors import ConfigurationError, NotFound
 from rimlock.core.events import Event
@@ -20,9 +20,9 @@ from rimlock.core.schema import retirement as table
 from rimlock.core.windows import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
-    from sqlalchemy import RowMapping, Select
+    from sqlalchemy import ColumnElement, RowMapping, Select
 
     from rimlock.core.database import Transaction
 
@@ -63,14 +63,24 @@ class CredentialRetirementChanged(Event):
     sunset_at: int | None = None
 
 
-def in_force(tx: Transaction, configured: Iterable[Retirement] = ()) -> list[Retirement]:
+def in_force(
+    tx: Transaction,
+    configured: Iterable[Retirement] = (),
+    *,
+    only: Collection[str] | None = None,
+    living_at: int | None = None,
+) -> list[Retirement]:
     """Return what holds: the newest run-time word on each target over the `configured` ones.
 
     A configured target `name:<name>` stands for every key of that name that is not itself the successor of another.
+    `only`: what was said at run time of these targets. `living_at`: not of keys that are over by then.
     """
     known = {entry.target: entry for entry in _named(tx, configured)}
     newest = select(func.max(table.c.id)).group_by(table.c.target)
-    for row in tx.all(select(table).where(table.c.id.in_(newest)).order_by(table.c.id)):
+    query = select(table).where(table.c.id.in_(newest if only is None else newest.where(table.c.target.in_(only))))
+    if living_at is not None:
+        query = query.where(~_finished(living_at))
+    for row in tx.all(query.order_by(table.c.id)):
         said = _change(row).said
         if said is not None:
             known[said.target] = said
@@ -92,7 +102,7 @@ def change(
     """
     hold(tx)
     checked_target(target)
-    standing = {entry.target: entry for entry in in_force(tx, configured)}.get(target)
+    standing = {entry.target: entry for entry in in_force(tx, configured, only={target})}.get(target)
     said = make(standing)
     if said is not None and said.target != target:
         raise ConfigurationError("a change speaks of its own target")
@@ -179,6 +189,12 @@ def _named(tx: Transaction, configured: Iterable[Retirement]) -> list[Retirement
     )
     found = [replace(by_name[row["name"]], target=f"key:{row['id']}") for row in tx.all(query)]
     return [*found, *plain]
+
+
+def _finished(now: int) -> ColumnElement[bool]:
+    """Of a line: whether it speaks of a key that is revoked or expired."""
+    over = or_(api_key.c.revoked_at.is_not(None), api_key.c.expires_at <= now)
+    return exists().where(api_key.c.id == func.substr(table.c.target, len("key:") + 1), over)
 
 
 def _source(actor: str) -> str:

@@ -15,7 +15,7 @@ from rimlock.core import keys, retiring
 from rimlock.core.errors import AuthError, NotFound
 from rimlock.core.events import Event
 from rimlock.core.keys import ISSUED, ApiKey, NewKey
-from rimlock.core.retirements import Phase, Retirement
+from rimlock.core.retirements import Phase, Retirement, standing
 from rimlock.core.schema import api_key as table
 
 if TYPE_CHECKING:
@@ -79,22 +79,25 @@ def rotate(
     """Make a key of the same owner that may do the same; the old one is deprecated and ends with the overlap.
 
     Where the old one had an end, the new one lives as long as that did. Of two who do this at once, one succeeds.
-    `user_id`: only a key of theirs. `configured`: the retirements of the rule file. Raises NotFound for a key that is
-    not there or is over, KeyReplaced, ConfigurationError for a bad link.
+    `user_id`: only a key of theirs that is not refused. `configured`: the retirements of the rule file. Raises NotFound
+    for a key that is not there or is over, KeyReplaced, ConfigurationError for a bad link.
     """
     keys.hold(tx)
     old = keys.get(tx, key_id)
     if old is None or _over(old, now) or (user_id is not None and old.user_id != user_id):
+        raise NotFound
+    concerned = {f"key:{old.id}", "kind:key"}
+    said = {entry.target: entry for entry in retiring.in_force(tx, configured, only=concerned)}
+    own = said.get(f"key:{old.id}")
+    if user_id is not None and own is not None and standing(own, now) is Phase.REFUSED:
         raise NotFound
     until = now + overlap.seconds if old.expires_at is None else min(old.expires_at, now + overlap.seconds)
     text, made = keys.issue(tx, _like(old, now), prefix=prefix, now=now)
     if tx.change(_succession(old.id, made.id, until=until, now=now)) != 1:
         raise KeyReplaced
     keys.changed(tx, old.id, now=now)
-    said = {entry.target: entry for entry in retiring.in_force(tx, configured)}
     # What holds for the kind goes on holding: a rotation is no way around it.
-    standing = said.get(f"key:{old.id}", said.get("kind:key"))
-    retired = _deprecated(standing, old.id, until, overlap.link, now)
+    retired = _deprecated(own or said.get("kind:key"), old.id, until, overlap.link, now)
     retiring.change(tx, retired.target, lambda _: retired, actor=actor, now=now)
     tx.emit(
         ApiKeyRotated(at=now, key_id=old.id, key_name=old.name, user_id=old.user_id, successor=made.id, until=until)
@@ -126,9 +129,9 @@ def _like(old: ApiKey, now: int) -> NewKey:
     )
 
 
-def _deprecated(standing: Retirement | None, key_id: str, until: int, link: str, now: int) -> Retirement:
+def _deprecated(before: Retirement | None, key_id: str, until: int, link: str, now: int) -> Retirement:
     """Say of the old key that it ends, and keep what else was said of it."""
-    said = standing if standing is not None and standing.phase is not Phase.ACCEPT else None
+    said = before if before is not None and before.phase is not Phase.ACCEPT else None
     since = now if said is None or said.deprecated_at is None else said.deprecated_at
     if said is None:
         said = Retirement(target=f"key:{key_id}", phase=Phase.DEPRECATED, deprecated_at=min(since, until))

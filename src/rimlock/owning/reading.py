@@ -59,6 +59,8 @@ class _Reader:
         if key in self._seen:
             return
         self._seen[key] = statement  # kept, so that its identity is not given to another
+        for clause, _ in (*(_piece(statement, "_prefixes") or ()), *(_piece(statement, "_suffixes") or ())):
+            self._part(clause, outer)
         if isinstance(statement, Select):
             self._select(statement, outer, nested=nested, free=free)
         elif isinstance(statement, CompoundSelect):
@@ -89,8 +91,9 @@ class _Reader:
         self._parts(statement, outer)
 
     def _change(self, statement: Update | Delete, outer: frozenset[Any], *, nested: bool) -> None:
-        where = statement.whereclause
-        items = dict.fromkeys([statement.table, *sources(where)])
+        # A column of another table among the new values puts that table into FROM, as one in WHERE does.
+        named = [statement.whereclause, *_values(statement)]
+        items = dict.fromkeys([statement.table, *(source for one in named for source in sources(one))])
         found = _merged(list(items), [])
         always = self._where(statement, nested=nested)
         self._enter([place.under(always) for place in found], outer, nested=nested)
@@ -195,6 +198,12 @@ def _merged(items: Iterable[Any], joins: list[Joined]) -> list[Place]:
         if join.full:
             found = {leaf: replace(place, optional=True) for leaf, place in found.items()}
     return list(found.values())
+
+
+def _values(statement: Update | Delete) -> list[Any]:
+    """Return the expressions that an UPDATE sets columns to."""
+    pairs = [*dict(_piece(statement, "_values") or {}).items(), *(_piece(statement, "_ordered_values") or ())]
+    return [value for _, value in pairs if hasattr(value, "get_children")]
 
 
 def _piece(statement: Any, name: str) -> Any:

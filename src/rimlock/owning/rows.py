@@ -51,10 +51,14 @@ def change_of(
 ) -> Update:
     """Return the UPDATE of one row by its primary key and its owner.
 
-    Raises ConfigurationError when `values` holds the owner: what came from a request must not give rows away.
+    Raises ConfigurationError when `values` holds the owner, by whatever name, or the key that the side table knows the
+    row by: what came from a request must not give rows away, nor leave an owner behind for the next row of that key.
     """
-    if _ownership(thing).column in {getattr(name, "key", name) for name in values}:
-        raise ConfigurationError(f"the owner of {table_of(thing).name!r} is not changed along with other values")
+    ownership = _ownership(thing)
+    if (ownership.column or ownership.row_key) in _set_by(thing, values):
+        raise ConfigurationError(
+            f"the owner of {table_of(thing).name!r}, or the key that tells it, is not changed along with other values"
+        )
     return owned(update(thing).where(*_by_key(thing, key)).values(values), principal, everything=everything)
 
 
@@ -112,6 +116,19 @@ def _by_key(thing: Any, key: Any) -> list[ColumnElement[bool]]:
     return [
         column == bindparam("key", part, column.type, unique=True) for column, part in zip(columns, parts, strict=True)
     ]
+
+
+def _set_by(thing: Any, values: Mapping[Any, Any]) -> set[str]:
+    """Return the keys of the columns that these values set, through attributes, synonyms and hybrids of a class too."""
+    mapped = getattr(getattr(inspect(thing, raiseerr=False), "mapper", None), "class_", None)
+    found: set[str] = set()
+    for name, value in values.items():
+        attribute = getattr(mapped, name, name) if isinstance(name, str) else name
+        pairs = getattr(attribute, "_bulk_update_tuples", lambda it, at=attribute: [(at, it)])(value)
+        for column, _ in pairs:
+            element = getattr(column, "__clause_element__", lambda it=column: it)()
+            found.add(str(getattr(element, "key", element)))
+    return found
 
 
 def _keys(thing: Any) -> tuple[Column[Any], ...]:

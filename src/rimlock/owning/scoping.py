@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from sqlalchemy import Column, CompoundSelect, Delete, Select, Update, and_, inspect
+from sqlalchemy import Column, CompoundSelect, Delete, Select, Table, Update, and_, inspect
 from sqlalchemy.orm import Query, with_loader_criteria
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BinaryExpression, BindParameter, Grouping
@@ -62,8 +62,7 @@ def owned(statement: Statement, principal: Principal | None, *, of: Any = None, 
     left = frozenset(str(place.table) for place in reading.places if place not in chosen)
     missing = [one for place in chosen for one in _missing(place, user_id)]
     changed = _narrowed(changed, missing, loose=reading.loose) if missing else changed
-    if isinstance(statement, Select | Query):
-        changed = _with_relations(changed, user_id, of)
+    changed = _with_relations(changed, user_id, of)
     return cast("Statement", changed.execution_options(**{LEFT: left}) if left else changed)
 
 
@@ -131,9 +130,15 @@ def _with_relations(statement: Any, user_id: str, of: Any) -> Any:
     """Narrow what the ORM loads along relationships, now or when they are touched."""
     options = []
     for mapper in related(statement):
-        ownership = ownership_of(mapper.local_table)
-        if ownership is None or not (of is None or any(table_of(one) is mapper.local_table for one in _listed(of))):
+        table = mapper if isinstance(mapper, Table) else mapper.local_table
+        ownership = ownership_of(table)
+        if ownership is None or not (of is None or any(table_of(one) is table for one in _listed(of))):
             continue
+        if isinstance(mapper, Table):
+            raise ConfigurationError(
+                f"a column_property reads {table} in a subquery; write it there as the mapped class, so that it can be "
+                "narrowed, or name what is meant by of=…"
+            )
         # Row by row: what the statement itself selects has been found by the condition in its WHERE.
         where = condition(mapper, ownership, user_id, single=True)
         options.append(with_loader_criteria(mapper.class_, where, include_aliases=True))

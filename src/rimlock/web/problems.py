@@ -22,7 +22,7 @@ from rimlock.core.errors import (
     NotFound,
     PermissionMissing,
 )
-from rimlock.web.refusals import refused
+from rimlock.web.refusals import refused, route_of
 
 __all__ = [
     "PROBLEM_BASE",
@@ -173,8 +173,8 @@ async def _on_http(_: Request, error: AnyHTTPException) -> Response:
 async def _on_anything(request: Request, error: Exception) -> Response:
     if isinstance(error, AuthError):
         return problem(error)  # raised in a middleware, outside of the handlers for classes
-    # The message may hold what was submitted; the type and the place are enough to find it.
-    _log.error("unexpected %s in %s", type(error).__name__, request.scope.get("path"))
+    # The message and the path may hold what was submitted; the type and the route are enough to find it.
+    _log.error("unexpected %s in %s", type(error).__name__, route_of(request.scope))
     return problem(InternalError())
 
 

@@ -141,5 +141,6 @@ def known_headers(readers: Iterable[object]) -> frozenset[bytes]:
     """Return the headers that readers are known to look at, whether or not some look elsewhere too."""
     found: frozenset[bytes] = frozenset()
     for reader in readers:
-        found |= getattr(reader, "headers", None) or getattr(reader, "known_headers", frozenset())
+        everything: frozenset[bytes] | None = getattr(reader, "headers", None)
+        found |= getattr(reader, "known_headers", frozenset()) if everything is None else everything
     return found

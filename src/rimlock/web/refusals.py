@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rimlock.web.addresses import Network
     from rimlock.web.routing import Target
 
-__all__ = ["Refusals", "RequestRefused", "refused"]
+__all__ = ["Refusals", "RequestRefused", "refused", "route_of"]
 
 Scope = MutableMapping[str, Any]
 
@@ -153,7 +153,7 @@ def _event(
             address=address,
             agent=plain(agent[:500].decode("latin-1"), 200),
         ),
-        route=_route(scope, target),
+        route=route_of(scope, target),
         code=error.code,
         credential=kind,
         key_id=principal.credential_id if principal and kind == "key" else "",
@@ -170,7 +170,7 @@ def _presented(scope: Scope, error: AuthError) -> str:
     return "token" if sent.count(b".") == 2 else "key"  # noqa: PLR2004 - header, claims, signature
 
 
-def _route(scope: Scope, target: Target | None) -> str:
+def route_of(scope: Scope, target: Target | None = None) -> str:
     """Name the route by its template; what was sent in its place stays out."""
     if target is not None:
         return " ".join(target.key)

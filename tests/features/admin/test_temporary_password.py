@@ -318,6 +318,7 @@ def test_an_account_made_with_a_temporary_password_begins_with_the_change(databa
         assert made.status_code == 201
         assert names(events) == ["UserRegistered"]
         assert (events[0].by, events[0].acting.actor) == ("admin", f"user:{root.user.id}")
+        assert events[0].roles == ("analyst",)
         assert made.json()["user"] | {"id": "", "created_at": "", "password_expires_at": ""} == {
             "id": "",
             "email": "bea@example.com",

@@ -14,6 +14,7 @@ from rimlock.core import keys
 from rimlock.core.retirements import Phase, Retirement
 from rimlock.core.retiring import change
 from rimlock.core.rotating import ApiKeyRotated
+from rimlock.core.windows import Window
 from rimlock.crypto.opaque import digest
 from rimlock.features.api_keys import ApiKeys
 
@@ -143,6 +144,42 @@ def test_rotating_is_no_way_around_what_holds_for_all_keys(database_url):
             if status(client, old["key"]) == 401:
                 break
         assert [status(client, key) for key in (old["key"], new["key"])] == [401, 401]
+
+
+@pytest.mark.attack("a refused key made good again")
+def test_a_refused_key_is_rotated_by_an_administrator_alone(sqlite_url):
+    """Its holder gets no fresh one for it; in a brownout, which ends, they do."""
+    auth, app = fitted(sqlite_url)
+    with TestClient(app) as client:
+        ann, root = person(client, auth), person(client, auth, "root", roles=("admin",))
+
+        def said(key, phase):
+            now, target = auth.context.now(), f"key:{key['id']}"
+            windows = (Window(start=now - 1, end=now + 600),) if phase is Phase.BROWNOUT else ()
+            made = Retirement(target=target, phase=phase, deprecated_at=0, windows=windows)
+            written(client, auth, lambda tx: change(tx, target, lambda _: made, actor="t", now=now))
+            return key["id"]
+
+        refused = said(make(client, ann), Phase.REFUSED)
+        assert rotate(client, ann, refused).status_code == 404
+        assert rotate(client, root, refused).status_code == 201
+        assert rotate(client, ann, said(make(client, ann), Phase.BROWNOUT)).status_code == 201
+
+
+def test_keys_that_are_over_are_not_kept_in_mind(database_url):
+    """Whoever rotates a key a thousand times leaves nothing that every process reads again at every change."""
+    auth, app = fitted(database_url)
+    with TestClient(app) as client:
+        ann = person(client, auth)
+        last = make(client, ann)
+        for _ in range(3):
+            last = rotate(client, ann, last["id"], overlap_in_days=0).json()
+        revoked = last["id"]
+        last = rotate(client, ann, revoked).json()
+        client.delete(f"/auth/api-keys/{revoked}", headers=ann.token)
+        kept = rotate(client, ann, last["id"]).json()["replaces"]
+        client.portal.call(auth.reload_retirements)
+        assert set(auth.context.retirements.active) == {f"key:{kept}"}
 
 
 def test_rotating_again_and_again_does_not_pile_up_keys(sqlite_url):

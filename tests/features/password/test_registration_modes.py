@@ -29,6 +29,8 @@ from features.admin.staff import (
     user,
     visiting,
 )
+from rimlock.core.invitations import Invited
+from rimlock.features.invitations import logic as inviting
 from rimlock.features.password import logic
 
 INVITATIONS = "/auth/admin/invitations"
@@ -118,6 +120,38 @@ def test_a_code_lets_one_in_with_its_roles(database_url, mode):
     told = [event for event in events if names([event])[0] in {"InvitationMade", "UserRegistered"}]
     assert names(told) == ["InvitationMade", "UserRegistered"]
     assert (told[1].by, told[1].invitation_id) == ("invitation", made["id"])
+    assert told[0].roles == told[1].roles == ("analyst", "lab")
+
+
+@pytest.mark.attack("privilege escalation")
+@pytest.mark.parametrize("stop", ["demote", "disable", "delete"])
+def test_a_code_counts_while_its_maker_may_act(database_url, stop):
+    """What an administrator gave out lets nobody in once they are none; one of a command has nobody to lose."""
+    app, auth, _ = staffed(database_url, registration="invitation", **GENEROUS)
+    with TestClient(app) as client:
+        root, mal = administrator(auth, client), administrator(auth, client, "mal@example.com")
+        made = invited(client, mal, roles=["admin"], seats=5)
+        assert register(client, invitation=made["code"], email="first@example.com").status_code == 201
+        path = f"{USERS}/{mal.user.id}"
+        if stop == "demote":
+            client.put(f"{path}/roles", json={"roles": ["Admin"]}, headers=root.headers)
+        elif stop == "disable":
+            client.post(f"{path}/disable", headers=root.headers)
+        else:
+            client.delete(path, headers=root.headers)
+        assert outcome(register(client, invitation=made["code"])) == INVALID
+        assert client.get(INVITATIONS, headers=root.headers).json()["items"] == []
+        if stop == "disable":
+            client.post(f"{path}/enable", headers=root.headers)
+            assert register(client, invitation=made["code"]).status_code == 201
+        wanted = Invited(expires_at=auth.context.now() + 60)
+        code, _ = client.portal.call(invite, auth.context, wanted)
+        assert register(client, invitation=code, email="last@example.com").status_code == 201
+
+
+async def invite(context, wanted):
+    """Make an invitation as a command does."""
+    return await inviting.invite(context, wanted, by=None)
 
 
 @pytest.mark.attack("enumeration")

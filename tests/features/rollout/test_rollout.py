@@ -10,7 +10,7 @@ from fastapi import APIRouter, FastAPI, WebSocket
 from fastapi.testclient import TestClient
 
 from rimlock import Requirement, Rimlock, Rule, Settings, Stage
-from rimlock.core import accounts
+from rimlock.core import accounts, audit
 from rimlock.core.login import Proof, SignedIn, complete
 from rimlock.core.sessions import Device
 from rimlock.core.users import NewUser
@@ -173,6 +173,7 @@ def test_null_leaves_the_route_to_the_configuration_again(database_url):
         ({"route": "/analyses/**", "stage": "required", "until": "2999-01-31"}, "extent_invalid"),
         ({"route": "/analyses/**", "stage": None, "percent": 20}, "extent_invalid"),
         ({"route": "FETCH /analyses", "stage": "open"}, "route_pattern_invalid"),
+        ({"route": "/a\0", "stage": "open", "force": True}, "route_pattern_invalid"),
         ({"route": "analyses", "stage": "open"}, "route_pattern_invalid"),
         ({"route": "/a/*/b", "stage": "open"}, "route_pattern_invalid"),
         ({"route": "/analysis/**", "stage": "required"}, "route_unknown"),
@@ -220,6 +221,10 @@ def test_the_history_is_paged_newest_first(database_url):
         assert client.get(f"{ADMIN}/history", params={"limit": 101}, headers=admin).status_code == 422
 
 
+def _forgotten(tx):
+    return audit.oldest(tx, audit.Filter(event="UsageForgotten"), after=None, limit=10)
+
+
 def test_who_would_have_been_refused_is_shown_counted_and_forgotten(database_url):
     """In `observe` answers stay as before; what waits in memory is written before it is shown or deleted."""
     rules = [
@@ -228,7 +233,7 @@ def test_who_would_have_been_refused_is_shown_counted_and_forgotten(database_url
     ]
     app, auth = fitted(database_url, *rules)
     with TestClient(app) as client:
-        _, admin = sign_in(client, auth, "admin")
+        user_id, admin = sign_in(client, auth, "admin")
         assert [client.get("/analyses/7").status_code for _ in range(3)] == [200] * 3
         assert client.get("/analyses/7", headers=admin).status_code == 200
         assert client.get("/analyses/7", headers={"Authorization": "Bearer e30.e30.e30"}).status_code == 200
@@ -245,6 +250,8 @@ def test_who_would_have_been_refused_is_shown_counted_and_forgotten(database_url
         client.get("/analyses/8")
         assert client.delete(f"{ADMIN}/observed", headers=admin).status_code == 204
         assert client.get(f"{ADMIN}/observed", headers=admin).json() == {"items": []}
+        (told,) = client.portal.call(auth.database.read, _forgotten)
+        assert (told.actor, told.facts["rows"] > 0) == (f"user:{user_id}", True)
         wrong = client.get(f"{ADMIN}/observed", params={"route": "nonsense"}, headers=admin)
         assert wrong.json()["code"] == "route_pattern_invalid"
 

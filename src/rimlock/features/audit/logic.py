@@ -6,6 +6,7 @@ Source: OWASP ASVS 5.0 V16.2.1, V16.4.2; design section 6 (cursors).
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -23,8 +24,6 @@ __all__ = ["Page", "cursor", "export", "page", "shown"]
 
 AT_ONCE = 500
 """Rows of an export that are read at once."""
-
-LARGEST = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +72,10 @@ def cursor(text: str | None) -> Cursor | None:
     """Return the place that a cursor names: the `id` of a row as it is shown. Raises CursorInvalid."""
     if text is None:
         return None
-    at, _, row = text.partition("-")
-    if not (text.isascii() and at.isdigit() and row.isdigit() and int(at[:20]) < LARGEST and int(row[:20]) < LARGEST):
+    place = re.fullmatch("([0-9]{1,18})-([0-9]{1,18})", text)
+    if place is None:
         raise CursorInvalid
-    return int(at[:20]), int(row[:20])
+    return int(place[1]), int(place[2])
 
 
 async def _some(context: Context, wanted: Filter, place: Cursor | None) -> list[Entry]:

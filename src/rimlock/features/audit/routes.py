@@ -30,10 +30,15 @@ ADMINISTRATOR = Requirement(credentials=frozenset({"token"}), any_role=frozenset
 Outcome = Literal["ok", "refused", "failed"]
 PageSize = Annotated[int, Query(ge=1, le=100)]
 Cursor = Annotated[str | None, Query(max_length=50, description="`next` of the page before, or the `id` of a row.")]
-User = Annotated[str | None, Query(max_length=64, description="The id of the user concerned.")]
-Actor = Annotated[str | None, Query(max_length=200, description="`user:<id>`, `key:<id>` or `cli:<name>`.")]
-EventName = Annotated[str | None, Query(max_length=64, description="The name of an event, like `LoginFailed`.")]
-Address = Annotated[str | None, Query(max_length=45)]
+PLAIN = r"^[^\x00-\x1f\x7f]*$"
+User = Annotated[str | None, Query(max_length=64, pattern=PLAIN, description="The id of the user concerned.")]
+Actor = Annotated[
+    str | None, Query(max_length=200, pattern=PLAIN, description="`user:<id>`, `key:<id>` or `cli:<name>`.")
+]
+EventName = Annotated[
+    str | None, Query(max_length=64, pattern=PLAIN, description="The name of an event, like `LoginFailed`.")
+]
+Address = Annotated[str | None, Query(max_length=45, pattern=PLAIN)]
 Since = Annotated[datetime | None, Query(description="ISO 8601; a time without a zone is taken as UTC.")]
 Until = Annotated[datetime | None, Query(description="As `since`; this moment itself is not in it.")]
 

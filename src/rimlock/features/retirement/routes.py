@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from fastapi import APIRouter
 
-    from rimlock.core.key_usage import KeyUse
     from rimlock.core.retiring import RetirementChange
     from rimlock.feature import Context
+    from rimlock.features.retirement.logic.uses import KeyUse
 
 __all__ = ["retirement_routes", "shown_change", "shown_report", "shown_retirement"]
 

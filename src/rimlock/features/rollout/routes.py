@@ -115,7 +115,7 @@ def _report(router: APIRouter, context: Context) -> None:
     async def report(
         route: Annotated[str | None, Query(max_length=520)] = None,
         days: Annotated[int, Query(ge=1, le=366)] = 30,
-        key: Annotated[str | None, Query(max_length=64)] = None,
+        key: Annotated[str | None, Query(max_length=200)] = None,
     ) -> dict[str, Any]:
         return shown_report(await logic.report(context, route, days=days, key=key))
 

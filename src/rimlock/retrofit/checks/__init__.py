@@ -54,11 +54,18 @@ async def examine(
             path_guards(module, host_is_trusted=_starlette().state == "ok"),
             *stored,
             *overdue_rules(auth, auth.judge.rules.with_running(running)),
-            *([] if _failed(stored, "database") else await plain_keys(host_database or auth.settings.database, say)),
+            *await _plain_keys(auth, host_database, say, reachable=not _failed(stored, "database")),
             *await host_migrations(Path.cwd(), ours_stand=ours_stand),
         ]
     finally:
         await auth.database.close()
+
+
+async def _plain_keys(auth: Rimlock, host_database: str | None, say: Say, *, reachable: bool) -> list[Finding]:
+    """Look in the host's database where it was named, else in ours if it answers."""
+    if host_database is not None:
+        return await plain_keys(host_database, say, named=True)
+    return await plain_keys(auth.settings.database, say) if reachable else []
 
 
 def _failed(findings: list[Finding], name: str | None = None) -> bool:

@@ -41,13 +41,16 @@ _DIGEST = re.compile(
 )
 
 
-async def plain_keys(url: str, say: Say) -> list[Finding]:
-    """Look through the tables of the database at `url`, ours left out."""
+async def plain_keys(url: str, say: Say, *, named: bool = False) -> list[Finding]:
+    """Look through the tables of the database at `url`, ours left out. `named`: somebody says that it is there."""
     try:
         found = await read_only(url, lambda connection: list(_suspicions(connection)))
     except EXPECTED as error:
         why = "keys in clear could not be looked for"
         return [Finding("plain keys", "warn", say(error), why=why, mend="name the database with --host-database")]
+    if found is None and named:
+        why = "nothing was looked at, so nothing was found"
+        return [Finding("plain keys", "warn", "there is no such database", why=why, mend="correct --host-database")]
     if not found:
         return [Finding("plain keys", "ok", "no column of the database seems to hold keys in clear")]
     return [_told(name, held, read) for name, held, read in found]

@@ -125,7 +125,10 @@ def _waits(found: Mapping[str, Standing], columns: list[Standing]) -> str | None
     if not any(line.data["plan"]["ddl"] == "alembic" for line in columns):
         return None
     revision = found[WHOLE].data.get("revision")
-    return f"run `alembic downgrade {revision}-1` in the application, then `rimlock retrofit rollback` again"
+    return (
+        f"run `alembic downgrade {revision}-1` in the application and delete that revision, "
+        "or the next upgrade brings the column back; then `rimlock retrofit rollback` again"
+    )
 
 
 async def _clear_side(work: Retrofit, found: Mapping[str, Standing]) -> tuple[str, ...]:

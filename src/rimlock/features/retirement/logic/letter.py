@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 from rimlock.core.retirements import Phase
 
 if TYPE_CHECKING:
-    from rimlock.core.key_usage import KeyUse
     from rimlock.features.retirement.logic.reporting import KeyReport
+    from rimlock.features.retirement.logic.uses import KeyUse
 
 __all__ = ["act", "held_by", "letter"]
 
 WIDTH = 78
 MOST_PLACES = 20
 LABEL = 13
+DAY = 86_400
 _PHASES = {
     Phase.ACCEPT: "accepted",
     Phase.DEPRECATED: "deprecated, and accepted for now",
@@ -63,11 +64,21 @@ def act(report: KeyReport) -> str:
     if not report.leaving and by is None:
         return "Nothing."
     if not report.uses:
-        return f"Nobody used it in {report.days} days; it can be ended."
+        return _unseen(report)
     deed = "changes to the key that replaced it" if key.replaced_by else "changes to another key or a sign-in"
     when = "as soon as possible" if by is None or by <= report.now else f"before {minute(by)} UTC"
     more = f" See {report.said.link}" if report.said is not None and report.said.link else ""
     return f"{who} {deed}, {when}.{more}"
+
+
+def _unseen(report: KeyReport) -> str:
+    """Say what follows from no counted request. A key that was used elsewhere is not called unused."""
+    if not report.counted:
+        return "Find out who uses it: requests are not counted here."
+    last = report.key.last_used_at
+    if last is not None and last >= report.now - report.days * DAY:
+        return f"Find out who uses it: it was used on {day(last)}, on no route that is counted."
+    return f"Nobody used it in {report.days} days; it can be ended."
 
 
 def _state(report: KeyReport) -> str:
@@ -90,7 +101,7 @@ def _state(report: KeyReport) -> str:
 
 def _used(report: KeyReport) -> str:
     if not report.uses:
-        return f"no route in {report.days} days"
+        return f"no route in {report.days} days" if report.counted else "not counted"
     first = min(use.first_seen for use in report.uses)
     more = f", the {MOST_PLACES} busiest" if len(report.uses) > MOST_PLACES else ""
     return f"{report.requests} requests since {day(first)}{more}:"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from rimlock.core import keys, retiring
 from rimlock.core.errors import NotFound
-from rimlock.core.key_usage import KeyUse, key_uses
 from rimlock.core.retirements import Phase, Retirement, standing
+from rimlock.features.retirement.logic.uses import KeyUse, key_uses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +32,8 @@ class KeyReport:
     """What there is to know of one key. Times in seconds since the epoch.
 
     `said`: what holds of its retirement, of the key itself or of all keys. `phase`: how far it is at this moment.
-    `uses`: of the last `days`, the busiest first; with the route they go to and the program they come from.
+    `uses`: of the last `days`, the busiest first; with the route they go to and the program they come from; none where
+    requests are not `counted`.
     """
 
     key: ApiKey
@@ -42,6 +43,7 @@ class KeyReport:
     uses: tuple[KeyUse, ...]
     days: int
     now: int
+    counted: bool
 
     @property
     def requests(self) -> int:
@@ -103,6 +105,7 @@ def _reports(tx: Transaction, context: Context, found: list[ApiKey], days: int) 
                 uses=tuple(uses.get(key.id, ())),
                 days=days,
                 now=now,
+                counted=context.settings.usage,
             )
         )
     return reports

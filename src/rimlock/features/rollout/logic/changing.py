@@ -13,12 +13,14 @@ from rimlock.core import rollout, usage
 from rimlock.core.access import Rule, Stage, end_of, parse_pattern
 from rimlock.core.errors import ConfigurationError, NotFound
 from rimlock.features.rollout.errors import ExtentInvalid, NothingToTakeBack, RoutePatternInvalid, RouteUnknown
+from rimlock.features.rollout.events import UsageForgotten
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import date
 
     from rimlock.core.access import RuleBook, Ruling
+    from rimlock.core.database import Transaction
     from rimlock.core.rollout import Change
     from rimlock.core.usage import Observation
     from rimlock.feature import Context
@@ -106,7 +108,14 @@ async def observed(context: Context, pattern: str | None, *, limit: int = 200) -
 async def forget(context: Context) -> int:
     """Delete every observation, those that wait in this process too; return how many rows there were."""
     await context.flush()
-    return await context.database.write(usage.forget)
+    now = context.now()
+
+    def work(tx: Transaction) -> int:
+        rows = usage.forget(tx)
+        tx.emit(UsageForgotten(at=now, rows=rows))
+        return rows
+
+    return await context.database.write(work)
 
 
 def canonical(pattern: str) -> str:
@@ -115,7 +124,7 @@ def canonical(pattern: str) -> str:
         method, _, template = parse_pattern(pattern)
     except ConfigurationError as error:
         raise RoutePatternInvalid(str(error)) from None
-    if len(template) > _LONGEST:
+    if len(template) > _LONGEST or "\0" in template:
         raise RoutePatternInvalid
     return f"{method} {template}"
 

@@ -114,8 +114,9 @@ class RouteReport:
 class Report:
     """What is known about all routes that were asked for.
 
-    `unmatched`: requests that no route answered. `folded`: requests whose route was not kept, because there were too
-    many different counts. `configured`: whether the rules of the application's code are among those judged by.
+    `key`: whose calls alone are shown. `unmatched`: requests that no route answered. `folded`: requests whose route was
+    not kept, because there were too many different counts. `configured`: whether the rules of the application's code
+    are among those judged by.
     """
 
     window: Window
@@ -123,6 +124,7 @@ class Report:
     unmatched: int
     folded: int
     configured: bool = True
+    key: str | None = None
 
 
 def judged(
@@ -134,7 +136,7 @@ def judged(
     key: str | None = None,
     configured: bool = True,
 ) -> Report:
-    """Judge every route by the counts. `key`: show only this key's calls, and only routes it called."""
+    """Judge every route by the counts. `key`: show only what keys of this id or name called."""
     by_route: defaultdict[Key, list[Use]] = defaultdict(list)
     for use in uses:
         by_route[use.method, use.path].append(use)
@@ -151,6 +153,7 @@ def judged(
         unmatched=sum(use.requests for use in by_route["*", "unmatched"]),
         folded=folded,
         configured=configured,
+        key=key,
     )
 
 
@@ -239,7 +242,8 @@ def _caller(credential: str, key_id: str, client: str, parts: Sequence[Use]) -> 
 
 
 def _of_key(one: RouteReport, key: str) -> RouteReport:
-    return replace(one, callers=tuple(caller for caller in one.callers if caller.key_id == key))
+    named = (caller for caller in one.callers if caller.key_id and key in {caller.key_id, caller.label})
+    return replace(one, callers=tuple(named))
 
 
 def _next(ruling: Ruling) -> Stage | None:

@@ -54,7 +54,8 @@ def _opening(report: Report) -> Iterator[str]:
     if report.unmatched:
         yield f"{_counted(report.unmatched)} answered by no route."
     if not report.routes:
-        yield "No route was called."
+        by = "" if report.key is None else f' by the key "{_plain(report.key)}"'
+        yield f"No route was called{by}."
     counts = {verdict: sum(one.verdict is verdict for one in report.routes) for verdict in _HEADLINES}
     yield ", ".join(f"{count} {_HEADLINES[verdict]}" for verdict, count in counts.items() if count)
 
