@@ -15,8 +15,8 @@ LONGEST_MODULE = 500
 
 CEILINGS = {
     "rimlock.crypto": 3_500,
-    "rimlock.core": 8_600,
-    "rimlock.web": 4_100,
+    "rimlock.core": 9_200,
+    "rimlock.web": 4_300,
     "rimlock.cli": 2_600,
     "rimlock.feature": 200,
 }

@@ -49,7 +49,8 @@ class Gate:
     `own` is an application of ours that answers under `own_prefix` without standing in the host's route list;
     `own_paths` says which paths below the prefix it knows (worked out from its routes when None). `beside` are others
     of ours, whose paths are whole. Their routes are not judged here: they carry their own requirements.
-    `close_after_accept`: browsers (known by their Origin header) get websockets accepted and then closed with 4401, 4403 or 4503, the only way a script can read the reason.
+    `close_after_accept`: browsers (known by their Origin header) get websockets accepted and then closed with 4401,
+    4403 or 4503, the only way a script can read the reason.
     """
 
     __slots__ = ("_close_after_accept", "_inner", "_judge", "_off", "_overhear", "_owns", "_router", "_table")
