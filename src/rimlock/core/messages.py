@@ -4,7 +4,8 @@ Threat: a message that says to one person what is for another; a secret that res
 Source: design section 3 (Message); OWASP ASVS 5.0 V6.4.4.
 
 A kind names the package its templates lie in: `<name>.<locale>.html`, `.txt` and `.subject`, English at least. Facts
-are all that a template sees, beside what every message has.
+are all that a template sees, beside what every message has: `product`, `locale`, and in HTML `button(url, words)`.
+The HTML of a kind is the inside of the page; the layout around it is one for all.
 """
 
 from __future__ import annotations
@@ -32,13 +33,18 @@ class MessageKind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What is to be said to one address. `locale`: the language asked for (RFC 5646), None for the installation's."""
+    """What is to be said to one address.
+
+    `locale`: the language asked for (RFC 5646), None for the user's, or else the installation's. `expires_at`: from
+    when on it is better not sent, in seconds since the epoch, like the end of the link in it; None for never.
+    """
 
     kind: str
     to: str = field(repr=False)
     facts: Mapping[str, Fact] = field(default_factory=dict, repr=False)
     user_id: str | None = None
     locale: str | None = None
+    expires_at: int | None = None
 
 
 class Post(Protocol):

@@ -21,6 +21,8 @@ from rimlock.core.schema import outbox as table
 from rimlock.crypto.sealing import seal, unseal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rimlock.core.clock import Clock
     from rimlock.core.database import Transaction
     from rimlock.crypto.secret import RootSecret
@@ -47,6 +49,8 @@ class Outbox:
         """Hold the secret."""
         self._root = root
         self._clock = clock
+        self.witnesses: list[Callable[[str, Message], None]] = []
+        """Told of each message by its id as it is written, before the commit: for an application's tests."""
 
     def __call__(self, tx: Transaction, message: Message) -> None:
         """See messages.Post."""
@@ -63,6 +67,8 @@ class Outbox:
             "due_at": now,
         }
         tx.change(insert(table), row)
+        for told in self.witnesses:
+            told(message_id, message)
         tx.emit(MessagePosted(at=now, message_id=message_id, kind=message.kind, user_id=message.user_id))
 
     def open(self, message_id: str, kind: str, sealed: bytes) -> Message:
@@ -71,7 +77,8 @@ class Outbox:
         return Message(kind=kind, **found)
 
     def _seal(self, message_id: str, message: Message) -> bytes:
-        said = {"to": message.to, "facts": dict(message.facts), "user_id": message.user_id, "locale": message.locale}
+        said = {name: getattr(message, name) for name in ("to", "user_id", "locale", "expires_at")}
+        said["facts"] = dict(message.facts)
         return seal(self._root, PURPOSE, json.dumps(said).encode(), context=_place(message_id, message.kind))
 
 
