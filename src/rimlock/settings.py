@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from rimlock.core.access import Stage
 from rimlock.core.errors import ConfigurationError
+from rimlock.core.mail_url import mail_route, sender
 from rimlock.core.sessions import Lifetimes
 from rimlock.core.tokens import MAX_LIFETIME
 
@@ -89,6 +90,12 @@ class Settings:
     `console:` or `file:FOLDER`; `none:` leaves them in the outbox for another process."""
     mail_from: str = "Rimlock <noreply@localhost>"
     """Who mails are from."""
+    mail_templates: Path | None = None
+    """A folder with templates of your own, which go before ours: `<kind>.<locale>.subject`, `.txt` and `.html`."""
+    mail_kept: timedelta = timedelta(days=30)
+    """How long is remembered that a mail was sent, or could not be."""
+    product_name: str = ""
+    """What your product is called in mails. Empty: the name in `mail_from`."""
     locale: str = "en"
     """The language of messages to people who chose none."""
     verification_lifetime: timedelta = timedelta(minutes=30)
@@ -154,12 +161,15 @@ class Settings:
     """Make our tables where none of them exist. Unless set: on SQLite only."""
     insecure_cookies: bool = False
     """Leave `Secure` and `__Host-` off the refresh cookie, for a host name without TLS."""
+    insecure_smtp: bool = False
+    """Send mails by `smtp://` to another machine without TLS: links and the password of the mail server in clear."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be safe. Raises ConfigurationError."""
         _check_choices(self)
         _check_urls(self)
         _check_times(self)
+        _check_mail(self)
         if self.algorithm == "HS256" and not self.jwt_secret:
             raise ConfigurationError("HS256 signs with a shared secret; set JWT_SECRET to at least 32 random bytes")
 
@@ -177,6 +187,11 @@ class Settings:
     def public_url(self) -> str:
         """Where our routes are reached from outside, the prefix included, without a slash at the end."""
         return (self.backend_url or self.issuer).rstrip("/") + self.prefix
+
+    @property
+    def pages_url(self) -> str:
+        """Where links in mails lead, without a slash at the end: to the host's own pages, or to ours."""
+        return self.frontend_url.rstrip("/") or self.public_url
 
     @property
     def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -235,7 +250,7 @@ _NUMBERS = {
     "failures_in_all",
     "registration_rate",
 }
-_SWITCHES = {"listen", "create_tables", "insecure_cookies", "usage", "require_verified"}
+_SWITCHES = {"listen", "create_tables", "insecure_cookies", "insecure_smtp", "usage", "require_verified"}
 _TIMES = {
     "verification_lifetime",
     "recovery_lifetime",
@@ -243,6 +258,7 @@ _TIMES = {
     "temporary_password",
     "lockout_time",
     "known_device",
+    "mail_kept",
     "usage_kept",
     "audit_kept",
     "access_lifetime",
@@ -266,7 +282,7 @@ def _parsed(name: str, text: str) -> Any:
             return int(text)
         if name in _SWITCHES:
             return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
-        return {"config": Path, "default_stage": Stage}.get(name, str)(text)
+        return {"config": Path, "mail_templates": Path, "default_stage": Stage}.get(name, str)(text)
     except (ValueError, KeyError, OverflowError):
         raise ConfigurationError(f"RIMLOCK_{name.upper()} is not understood; write {_wanted(name)}") from None
 
@@ -340,6 +356,15 @@ def _check_origin(origin: str) -> None:
     parts = urlsplit(origin)
     if not parts.scheme or not parts.netloc or parts.path or parts.query or parts.fragment:
         raise ConfigurationError(f"{origin!r} is not an origin; write scheme and host, like https://app.example.com")
+
+
+def _check_mail(settings: Settings) -> None:
+    mail_route(settings.mail_url, insecure=settings.insecure_smtp)
+    sender(settings.mail_from)
+    if settings.mail_templates is not None and not settings.mail_templates.is_dir():
+        raise ConfigurationError("mail_templates is no folder that can be read; make it, or unset it")
+    if not settings.product_name.isprintable():
+        raise ConfigurationError("product_name must be one line of visible characters")
 
 
 def _check_times(settings: Settings) -> None:

@@ -46,6 +46,9 @@ EVERY = {
     "frontend_url": ("https://app.example.com", "https://app.example.com"),
     "mail_url": ("smtp://localhost:25", "smtp://localhost:25"),
     "mail_from": ("Lab <lab@example.com>", "Lab <lab@example.com>"),
+    "mail_templates": (".", Path()),
+    "mail_kept": ("86400", timedelta(days=1)),
+    "product_name": ("Lab", "Lab"),
     "locale": ("de", "de"),
     "verification_lifetime": ("60", timedelta(minutes=1)),
     "recovery_lifetime": ("60", timedelta(minutes=1)),
@@ -78,6 +81,7 @@ EVERY = {
     "redis_url": ("redis://cache:6379/1", "redis://cache:6379/1"),
     "create_tables": ("true", True),
     "insecure_cookies": ("1", True),
+    "insecure_smtp": ("1", True),
 }
 
 

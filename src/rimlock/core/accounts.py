@@ -34,6 +34,7 @@ __all__ = [
     "AccountApproved",
     "AccountDisabledEvent",
     "AccountEnabled",
+    "EmailChanged",
     "LastAdmin",
     "RolesChanged",
     "acts_as",
@@ -45,6 +46,7 @@ __all__ = [
     "raise_epoch",
     "require_admin",
     "set_active",
+    "set_locale",
     "set_password_hash",
     "set_roles",
     "set_verified",
@@ -118,6 +120,14 @@ class AccountEnabled(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EmailChanged(Event):
+    """A user took another address. `verified`: whether it was proven to be theirs before."""
+
+    user_id: str
+    verified: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountApproved(Event):
     """Somebody who had registered was let in."""
 
@@ -160,10 +170,12 @@ def open_account(
     verified: bool = False,
     waiting: bool = False,
     expires_at: int | None = None,
+    locale: str | None = None,
 ) -> Account:
     """Give a new user a standing. `waiting`: not let in yet.
 
     `expires_at`: when the password is temporary, until when it is good; then it has to be changed first of all.
+    `locale`: the language messages to them are written in.
     """
     row = {
         "user_id": user_id,
@@ -175,6 +187,7 @@ def open_account(
         "must_change_password": expires_at is not None,
         "password_expires_at": expires_at,
         "waiting": waiting,
+        "locale": locale,
     }
     tx.change(insert(table), row)
     return _standing(tx, user_id)
@@ -231,6 +244,11 @@ def set_verified(tx: Transaction, user_id: str, *, verified: bool, now: int) -> 
     """Note whether the user proved to own the address; remembered rows are dropped. Raises NotFound."""
     _change(tx, user_id, {"verified": verified})
     announce(tx, "user", user_id, value=_standing(tx, user_id).epoch, now=now)
+
+
+def set_locale(tx: Transaction, user_id: str, locale: str | None) -> None:
+    """Note in which language messages to the user are written; None for the installation's. Raises NotFound."""
+    _change(tx, user_id, {"locale": locale})
 
 
 def upgrade_password_hash(tx: Transaction, user_id: str, old: str, new: str) -> bool:

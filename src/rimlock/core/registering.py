@@ -14,6 +14,7 @@ from sqlalchemy import delete
 from rimlock.core import accounts, keys, schema, sessions
 from rimlock.core.errors import AuthError
 from rimlock.core.events import Event, Told
+from rimlock.core.languages import asked_for
 from rimlock.core.revocations import hold
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ __all__ = ["Known", "Origin", "RegistrationClosed", "UserDeleted", "UserRegister
 
 Origin = Literal["registration", "invitation", "approval", "first_admin", "admin", "command", "social", "import"]
 """How an account came to be. `approval`: registered, and waiting to be let in."""
+
+
+_THEMSELVES = frozenset({"registration", "invitation", "approval", "first_admin", "social"})
+"""Accounts that are made by who they are for: the language of the request is theirs."""
 
 
 class RegistrationClosed(AuthError):
@@ -92,6 +97,7 @@ def open_user(
         verified=verified,
         waiting=by == "approval",
         expires_at=expires_at,
+        locale=asked_for(tx.acting.languages) if by in _THEMSELVES else None,
     )
     named = tuple(sorted(account.roles))
     tx.emit(UserRegistered(at=now, user_id=user.id, by=by, invitation_id=invitation_id, roles=named))

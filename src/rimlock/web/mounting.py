@@ -200,8 +200,13 @@ class _Prepared:
 
 
 def _who(scope: Scope, proxies: Sequence[Network]) -> Acting:
-    agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
-    return Acting(address=client_address(scope, proxies), agent=agent[:500].decode("latin-1"))
+    sent = {b"user-agent": b"", b"accept-language": b""}
+    sent |= {name: value for name, value in scope["headers"] if name in sent}
+    return Acting(
+        address=client_address(scope, proxies),
+        agent=sent[b"user-agent"][:500].decode("latin-1"),
+        languages=sent[b"accept-language"][:200].decode("latin-1"),
+    )
 
 
 def refuse_wildcard(app: Any) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rimlock.core import accounts
 from rimlock.core.errors import CredentialInvalid, InvalidRequest, NotFound
+from rimlock.core.languages import language_form
 from rimlock.core.normal import profile_form
 from rimlock.core.proving import require_current
 from rimlock.core.registering import remove_user
@@ -50,7 +51,7 @@ async def edit_me(context: Context, principal: Principal, patch: Mapping[str, An
     """Apply a merge patch (RFC 7396) to what people may change about themselves.
 
     A field that is left out stays. Null takes a field away: no username, an empty name, no picture, no free fields.
-    `profile` is merged member by member, and a member that is null goes.
+    `profile` is merged member by member, and a member that is null goes. `locale` is the language of messages to them.
     Raises InvalidRequest, RegistrationConflict, CredentialInvalid.
     """
     require_editable(patch)
@@ -63,7 +64,11 @@ async def edit_me(context: Context, principal: Principal, patch: Mapping[str, An
     def edit(tx: Transaction) -> Myself:
         hold(tx)
         me = _myself(context, tx, principal)
-        user = context.users.change(tx, me.user.id, _changes(me.user, patch), now)
+        changes = _changes(me.user, patch)
+        if "locale" in changes:
+            accounts.set_locale(tx, me.user.id, changes.pop("locale"))
+            me = _myself(context, tx, principal)
+        user = context.users.change(tx, me.user.id, changes, now) if changes else me.user
         if user is None:
             raise CredentialInvalid
         announce(tx, "user", user.id, value=me.account.epoch, now=now)
@@ -102,7 +107,7 @@ async def look_at(context: Context, user_id: str) -> User:
 
 def require_editable(patch: Mapping[str, Any]) -> None:
     """Return when only fields are named that people may change. Raises InvalidRequest, which names the others."""
-    unknown = sorted(set(patch) - EDITABLE)
+    unknown = sorted(set(patch) - EDITABLE - {"locale"})
     if unknown:
         raise InvalidRequest(errors=tuple(_not_editable(name) for name in unknown[:_MOST_NAMED]))
 
@@ -125,10 +130,12 @@ def _changes(user: User, patch: Mapping[str, Any]) -> dict[str, Any]:
     changes = {name: _EMPTY[name] if value is None else value for name, value in patch.items()}
     if patch.get("profile") is not None:
         changes["profile"] = merged(user.profile, patch["profile"])
+    if patch.get("locale") is not None:
+        changes["locale"] = language_form(patch["locale"])
     return changes
 
 
-_EMPTY: dict[str, Any] = {"username": None, "display_name": "", "avatar_url": "", "profile": {}}
+_EMPTY: dict[str, Any] = {"username": None, "display_name": "", "avatar_url": "", "profile": {}, "locale": None}
 
 
 def _myself(context: Context, tx: Transaction, principal: Principal, *, held: bool = False) -> Myself:

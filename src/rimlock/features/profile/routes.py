@@ -39,6 +39,7 @@ class MyAnswer(UserAnswer):
     roles: list[str]
     permissions: list[str]
     session_id: str
+    locale: str | None
 
 
 class CardAnswer(BaseModel):
@@ -59,6 +60,7 @@ class PatchForm(BaseModel):
     display_name: Annotated[str | None, Field(max_length=200)] = None
     avatar_url: Annotated[str | None, Field(max_length=2000)] = None
     profile: dict[str, Any] | None = None
+    locale: Annotated[str | None, Field(max_length=35)] = None
 
     def patch(self) -> dict[str, Any]:
         """Return what was sent, and nothing that was not."""
@@ -108,4 +110,5 @@ def _shown(me: logic.Myself, principal: Principal) -> dict[str, Any]:
         "roles": sorted(me.account.roles),
         "permissions": sorted(principal.permissions),
         "session_id": principal.credential_id,
+        "locale": me.account.locale,
     }
