@@ -6,8 +6,10 @@ Source: design section 2.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from rimlock.core import audit
 from rimlock.core.access import Permissions
 from rimlock.core.devices import Devices
 from rimlock.core.errors import ConfigurationError
@@ -15,6 +17,7 @@ from rimlock.core.follower import Bell, follow
 from rimlock.core.hashing import HashingPool
 from rimlock.core.limits import Limits
 from rimlock.core.limits_naming import LimitRules, Naming
+from rimlock.core.login import refuse_unverified
 from rimlock.core.outbox import Outbox
 from rimlock.core.sessions import Device
 from rimlock.core.signing import Signing
@@ -32,12 +35,15 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from rimlock.core.clock import Clock
-    from rimlock.core.database import Database
+    from rimlock.core.database import Database, Record, Transaction
+    from rimlock.core.events import Event
     from rimlock.core.follower import Follower
     from rimlock.core.limits_counting import Counters
+    from rimlock.core.login import Policy
     from rimlock.core.revocations import Revocations
     from rimlock.core.rulefile import RuleFile
     from rimlock.crypto.passwords.hashes import PasswordHasher
+    from rimlock.feature import Reaction
     from rimlock.settings import Settings
     from rimlock.web.addresses import Network
 
@@ -48,6 +54,8 @@ __all__ = [
     "credentials",
     "follower",
     "permissions",
+    "policies",
+    "recorder",
     "redact_logs",
     "signing",
     "token_settings",
@@ -151,6 +159,27 @@ def redact_logs(settings: Settings) -> None:
             below="" if anywhere else f"{settings.prefix}/",
         )
     )
+
+
+def policies(settings: Settings, given: Iterable[Policy]) -> tuple[Policy, ...]:
+    """Return who decides on sign-ins: the settings first, then the host's own."""
+    return (*((refuse_unverified,) if settings.require_verified else ()), *given)
+
+
+def recorder(features: Iterable[Feature], given: Context) -> Record:
+    """Return what ends every transaction with events: what features do about them, then the audit of it all."""
+    reactions: defaultdict[type[Event], list[Reaction]] = defaultdict(list)
+    for feature in features:
+        for kind, reaction in feature.reactions(given).items():
+            reactions[kind].append(reaction)
+
+    def record(tx: Transaction) -> None:
+        for event in tx.events:  # grows while features react
+            for reaction in reactions.get(type(event), ()):
+                reaction(tx, event)
+        audit.record(tx)
+
+    return record
 
 
 def all_features(file: RuleFile) -> tuple[Feature, ...]:

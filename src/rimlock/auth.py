@@ -96,7 +96,6 @@ class Rimlock:
         self._root = assembly.root_secret(settings)
         self._salt = self._root.derive("rollout share")
         self._database = open_database(settings.database, self._observers.publish)
-        self._database.record = audit.record
         self._observers.add(Event, logbook.tell)
         self._refusals = Refusals(self._observers.publish, clock, self._proxies)
         self._revocations = Revocations()
@@ -117,7 +116,9 @@ class Rimlock:
         self.profiles, self._native = tuple(profiles), native
         chosen = tuple(features) if features is not None else assembly.all_features(self.file)
         self.features: tuple[Feature, ...] = (*chosen, *self.profiles)
-        self.context = self._context(users or OwnUsers(), hasher or PasswordHashes(), tuple(policies))
+        decides = assembly.policies(settings, policies)
+        self.context = self._context(users or OwnUsers(), hasher or PasswordHashes(), decides)
+        self._database.record = assembly.recorder(self.features, self.context)
         self.door, self.judge = self._doors(tuple(rules))
         self._listen_to_journal()
 

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from rimlock.core.access import RuleBook
     from rimlock.core.clock import Clock
-    from rimlock.core.database import Database
+    from rimlock.core.database import Database, Transaction
     from rimlock.core.devices import Devices
+    from rimlock.core.events import Event
     from rimlock.core.follower import Follower
     from rimlock.core.hashing import HashingPool
     from rimlock.core.keyring import KeyRing
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from rimlock.web.entrance import Entrance
     from rimlock.web.routing import RouteTable
 
-__all__ = ["Context", "Feature", "Form", "GrantHandler", "Probe", "Profile", "Watch"]
+__all__ = ["Context", "Feature", "Form", "GrantHandler", "Probe", "Profile", "Reaction", "Watch"]
 
 Form = Mapping[str, str]
 GrantHandler = Callable[["Request", Form], Awaitable["Response"]]
@@ -47,6 +48,9 @@ GrantHandler = Callable[["Request", Form], Awaitable["Response"]]
 
 Probe = Callable[[], Awaitable[Mapping[str, Any]]]
 """One part of the health check; raises when the part is not well."""
+
+Reaction = Callable[["Transaction", Any], None]
+"""Does its part in the transaction that emitted the event, as its last statements. What it raises undoes all of it."""
 
 Watch = Callable[["Key"], None]
 """Is told under which key of usage a request was counted."""
@@ -126,6 +130,10 @@ class Feature:
 
         Asked once, after `start`. It must be quick and raise nothing.
         """
+
+    def reactions(self, context: Context) -> Mapping[type[Event], Reaction]:  # noqa: ARG002 - subclasses use it
+        """Return what has to happen in the transaction of an event or not at all, by the type of the event."""
+        return {}
 
     def messages(self) -> Sequence[MessageKind]:
         """Return the kinds of message this feature sends."""

@@ -19,11 +19,13 @@ __all__ = [
     "CredentialInvalid",
     "CredentialMissing",
     "CurrentPasswordWrong",
+    "EmailNotVerified",
     "FreshLoginRequired",
     "InvalidLogin",
     "InvalidRequest",
     "NotFound",
     "PasswordChangeRequired",
+    "PasswordNotAccepted",
     "PermissionMissing",
     "SchemaMismatch",
     "Unavailable",
@@ -115,6 +117,18 @@ class ApprovalWaiting(AuthError):
     """The password is right, and the account is not let in yet."""
 
     code, status, title = "approval_waiting", 403, "This account has not been approved yet."
+
+
+class EmailNotVerified(AuthError):
+    """The password is right, and the address of the account is not proven yet."""
+
+    code, status, title = "email_not_verified", 403, "Prove your address first: open the link in the mail."
+
+
+class PasswordNotAccepted(AuthError):
+    """The new password does not meet the policy. `errors` names every reason by its code."""
+
+    code, status, title = "password_refused", 422, "This password cannot be used."
 
 
 class PasswordChangeRequired(AuthError):

@@ -50,6 +50,9 @@ class Message:
 class Post(Protocol):
     """Takes a message to be sent once the transaction is committed, never if it is not."""
 
-    def __call__(self, tx: Transaction, message: Message) -> None:
-        """Write it into the outbox. Raises InvalidRequest for an address nothing can be sent to."""
+    def __call__(self, tx: Transaction, message: Message, *, void: bool = False) -> None:
+        """Write it into the outbox. Raises InvalidRequest for an address nothing can be sent to.
+
+        `void`: do the same work and send nothing, so that the time does not tell whether there was anybody to tell.
+        """
         ...

@@ -52,21 +52,25 @@ class Outbox:
         self.witnesses: list[Callable[[str, Message], None]] = []
         """Told of each message by its id as it is written, before the commit: for an application's tests."""
 
-    def __call__(self, tx: Transaction, message: Message) -> None:
+    def __call__(self, tx: Transaction, message: Message, *, void: bool = False) -> None:
         """See messages.Post."""
         if not message.to.isprintable() or "@" not in message.to:
             raise InvalidRequest
         now = int(self._clock())
         message_id = new_id(now)
+        sealed = self._seal(message_id, message)
         row = {
             "id": message_id,
             "kind": message.kind,
             "user_id": message.user_id,
-            "sealed": self._seal(message_id, message),
+            "sealed": None if void else sealed,
             "created_at": now,
             "due_at": now,
+            "sent_at": now if void else None,
         }
         tx.change(insert(table), row)
+        if void:
+            return
         for told in self.witnesses:
             told(message_id, message)
         tx.emit(MessagePosted(at=now, message_id=message_id, kind=message.kind, user_id=message.user_id))

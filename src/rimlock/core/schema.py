@@ -178,6 +178,7 @@ challenge = Table(
     Column("expires_at", BigInteger, nullable=False),
     Column("consumed_at", BigInteger),
     Index(None, "expires_at"),
+    Index(None, "user_id", "purpose"),
 )
 """Single-use secrets, bound to a purpose, by digest."""
 

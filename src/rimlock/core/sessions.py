@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Device",
+    "EndReason",
     "Lifetimes",
     "RefreshReused",
     "Refreshed",
@@ -45,7 +46,7 @@ __all__ = [
 ]
 
 EndReason = Literal[
-    "logout", "logout_all", "ended_by_user", "ended_by_admin", "password", "disabled", "deleted", "reuse"
+    "logout", "logout_all", "ended_by_user", "ended_by_admin", "password", "disabled", "deleted", "reuse", "claimed"
 ]
 Transport = Literal["body", "cookie"]
 

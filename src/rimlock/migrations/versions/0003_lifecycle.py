@@ -21,12 +21,14 @@ def upgrade() -> None:
     _identities()
     _subscriptions()
     _imports()
+    op.create_index("ix_auth_challenge_user_id_purpose", "auth_challenge", ["user_id", "purpose"])
     op.add_column("auth_account", sa.Column("locale", sa.String(35)))
 
 
 def downgrade() -> None:
     """Remove them."""
     op.drop_column("auth_account", "locale")
+    op.drop_index("ix_auth_challenge_user_id_purpose", "auth_challenge")
     for name in ("auth_import", "auth_subscription", "auth_identity", "auth_outbox"):
         op.drop_table(name)
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rimlock.core import accounts
+from rimlock.core import accounts, proving
 from rimlock.core.errors import CredentialInvalid
 from rimlock.core.registering import Known
 from rimlock.core.users import NewUser, User, require_wellformed, vars_of
-from rimlock.crypto.passwords.policy import PasswordRefused
 from rimlock.features.password.errors import PasswordNotAccepted
 
 if TYPE_CHECKING:
@@ -73,12 +72,9 @@ def password_replaced(before: Account, after: Account) -> bool:
 def require_acceptable(context: Context, new: NewUser, password: str, *, field: str = "password") -> None:
     """Return when names and password may be used. Raises InvalidRequest, PasswordNotAccepted."""
     require_wellformed(vars_of(new))
-    words = [word for word in (new.email, new.username, new.display_name) if word]
-    try:
-        context.password_policy.check(password, words=words)
-    except PasswordRefused as refused:
-        found = tuple({"name": field, "code": one.code, "detail": one.text} for one in refused.violations)
-        raise PasswordNotAccepted(errors=found) from None
+    proving.require_acceptable(
+        context.password_policy, (new.email, new.username, new.display_name), password, field=field
+    )
 
 
 def as_new(user: User) -> NewUser:
