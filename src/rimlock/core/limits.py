@@ -98,7 +98,7 @@ class AccountGuarded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountUnlocked(Event):
-    """An administrator emptied every count of failures of an account."""
+    """Every count of failures of an account was emptied: by an administrator, or by who chose another password."""
 
     user_id: str
 

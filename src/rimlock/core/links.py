@@ -55,10 +55,13 @@ def key_of(email: str) -> str:
         return email.casefold()
 
 
-def look_up(tx: Transaction, users: Users, email: str) -> Known | None:
-    """Return who has an address, holding their standing. The work is the same when nobody does."""
+def look_up(tx: Transaction, users: Users, email: str, *, held: bool = True) -> Known | None:
+    """Return who has an address. The work is the same when nobody does.
+
+    `held`: one at a time is mailed to, so that ten requests at once count as ten.
+    """
     user = users.find(tx, email)
-    account = accounts.standing(tx, "" if user is None else user.id, held=True)
+    account = accounts.standing(tx, "" if user is None else user.id, held=held)
     return None if user is None or account is None else Known(user, account)
 
 

@@ -16,10 +16,12 @@ def standard(file: RuleFile) -> tuple[Feature, ...]:
     from rimlock.features.admin import AdminFeature
     from rimlock.features.api_keys import ApiKeys
     from rimlock.features.audit import AuditFeature
+    from rimlock.features.email_verification import EmailVerification
     from rimlock.features.invitations import InvitationsFeature
     from rimlock.features.metrics import MetricsFeature
     from rimlock.features.password import PasswordFeature
     from rimlock.features.profile import ProfileFeature
+    from rimlock.features.password_recovery import PasswordRecovery
     from rimlock.features.retirement import RetirementFeature
     from rimlock.features.rollout import RolloutFeature
     from rimlock.features.sessions import SessionsFeature
@@ -28,6 +30,8 @@ def standard(file: RuleFile) -> tuple[Feature, ...]:
     return (
         PasswordFeature(),
         ProfileFeature(),
+        EmailVerification(),
+        PasswordRecovery(),
         SessionsFeature(),
         ApiKeys(file.keys),
         RetirementFeature(),
