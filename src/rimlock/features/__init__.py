@@ -18,10 +18,11 @@ def standard(file: RuleFile) -> tuple[Feature, ...]:
     from rimlock.features.audit import AuditFeature
     from rimlock.features.email_verification import EmailVerification
     from rimlock.features.invitations import InvitationsFeature
+    from rimlock.features.mail import MailFeature
     from rimlock.features.metrics import MetricsFeature
     from rimlock.features.password import PasswordFeature
-    from rimlock.features.profile import ProfileFeature
     from rimlock.features.password_recovery import PasswordRecovery
+    from rimlock.features.profile import ProfileFeature
     from rimlock.features.retirement import RetirementFeature
     from rimlock.features.rollout import RolloutFeature
     from rimlock.features.sessions import SessionsFeature
@@ -29,9 +30,9 @@ def standard(file: RuleFile) -> tuple[Feature, ...]:
 
     return (
         PasswordFeature(),
-        ProfileFeature(),
         EmailVerification(),
         PasswordRecovery(),
+        ProfileFeature(),
         SessionsFeature(),
         ApiKeys(file.keys),
         RetirementFeature(),
@@ -39,6 +40,7 @@ def standard(file: RuleFile) -> tuple[Feature, ...]:
         AdminFeature(),
         InvitationsFeature(),
         AuditFeature(),
+        MailFeature(),
         MetricsFeature(),
         StatusFeature(),
     )
