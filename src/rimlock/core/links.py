@@ -97,12 +97,13 @@ def notify(
     _post(tx, post, kind, whom, to=to, facts=facts or {}, expires_at=None)
 
 
-def whose(tx: Transaction, users: Users, found: Challenge) -> Known:
-    """Return whom a link is for, holding their standing, if it still is: the account acts, the address is the same.
+def whose(tx: Transaction, users: Users, found: Challenge, *, held: bool) -> Known:
+    """Return whom a link is for, if it still is: the account acts, the address is the same.
 
-    Raises ChallengeRefused. Links bound to an epoch are worth nothing after any change of it.
+    `held`: keep their standing as it is, before the link is spent; in the other order, two transactions could wait for
+    each other. Raises ChallengeRefused. Links bound to an epoch are worth nothing after any change of it.
     """
-    account = accounts.standing(tx, found.user_id or "", held=True)
+    account = accounts.standing(tx, found.user_id or "", held=held)
     user = users.get(tx, found.user_id or "")
     if account is None or user is None or not account.active or account.waiting:
         raise ChallengeRefused

@@ -52,7 +52,7 @@ async def begin_change(context: Context, principal: Principal, email: str, passw
 async def look_at_change(context: Context, token: str) -> str:
     """Return the new address that the link is for, without using it. Raises ChallengeRefused, TooManyAttempts."""
     async with await context.limits.secret(PURPOSE, acting().address, ChallengeRefused):
-        return await context.database.read(lambda tx: _awaited(context, tx, token)[1]["to"])
+        return await context.database.read(lambda tx: _awaited(context, tx, token, held=False)[1]["to"])
 
 
 async def confirm_change(context: Context, token: str) -> Known:
@@ -78,7 +78,7 @@ def _begun(context: Context, tx: Transaction, user_id: str, epoch: int, email: s
 
 def _changed(context: Context, tx: Transaction, token: str) -> Known:
     hold(tx)
-    known, noted = _awaited(context, tx, token)
+    known, noted = _awaited(context, tx, token, held=True)
     now, user_id = context.now(), known.user.id
     challenges.consume(tx, PURPOSE, token, now=now)
     user = context.users.change(tx, user_id, {"email": noted["to"]}, now)
@@ -92,9 +92,9 @@ def _changed(context: Context, tx: Transaction, token: str) -> Known:
     return Known(user, account)
 
 
-def _awaited(context: Context, tx: Transaction, token: str) -> tuple[Known, Any]:
+def _awaited(context: Context, tx: Transaction, token: str, *, held: bool) -> tuple[Known, Any]:
     found = challenges.peek(tx, PURPOSE, token, now=context.now())
-    return links.whose(tx, context.users, found), found.data
+    return links.whose(tx, context.users, found, held=held), found.data
 
 
 def _own(context: Context, tx: Transaction, user_id: str, epoch: int) -> Known:

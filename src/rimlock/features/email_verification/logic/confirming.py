@@ -48,7 +48,7 @@ async def look(context: Context, token: str) -> bool:
     Raises ChallengeRefused, TooManyAttempts.
     """
     async with await context.limits.secret(PURPOSE, acting().address, ChallengeRefused):
-        return await context.database.read(lambda tx: not _found(context, tx, token).account.verified)
+        return await context.database.read(lambda tx: not _found(context, tx, token, held=False).account.verified)
 
 
 async def confirm(context: Context, token: str, principal: Principal | None = None) -> Verified | AlreadyVerified:
@@ -67,7 +67,7 @@ def _confirmed(
     context: Context, tx: Transaction, token: str, principal: Principal | None
 ) -> Verified | AlreadyVerified:
     hold(tx)
-    known, now = _found(context, tx, token), context.now()
+    known, now = _found(context, tx, token, held=True), context.now()
     if known.account.verified:
         return AlreadyVerified(known)
     challenges.consume(tx, PURPOSE, token, now=now)
@@ -87,10 +87,10 @@ def _confirmed(
     return Verified(_again(tx, known))
 
 
-def _found(context: Context, tx: Transaction, token: str) -> Known:
+def _found(context: Context, tx: Transaction, token: str, *, held: bool) -> Known:
     """Return whom the link is for. One that is spent leads somewhere only once its address is proven."""
     found = challenges.recall(tx, PURPOSE, token, now=context.now())
-    known = links.whose(tx, context.users, found)
+    known = links.whose(tx, context.users, found, held=held)
     if found.spent and not known.account.verified:
         raise ChallengeRefused
     return known

@@ -35,7 +35,7 @@ _log = logging.getLogger("rimlock.password_recovery")
 async def look(context: Context, token: str) -> Known:
     """Return whose password the link is for, without using it. Raises ChallengeRefused, TooManyAttempts."""
     async with await context.limits.secret(PURPOSE, acting().address, ChallengeRefused):
-        return await context.database.read(lambda tx: _found(context, tx, token))
+        return await context.database.read(lambda tx: _found(context, tx, token, held=False))
 
 
 async def reset(context: Context, token: str, password: str, *, everything: bool = False) -> Known:
@@ -46,7 +46,7 @@ async def reset(context: Context, token: str, password: str, *, everything: bool
     it. Raises ChallengeRefused (of simultaneous users all but one), PasswordNotAccepted, TooManyAttempts, Busy.
     """
     async with await context.limits.secret(PURPOSE, acting().address, ChallengeRefused):
-        known = await context.database.read(lambda tx: _found(context, tx, token))
+        known = await context.database.read(lambda tx: _found(context, tx, token, held=False))
         words = known.user.email, known.user.username, known.user.display_name
         require_acceptable(context.password_policy, words, password, field="password")
         hashed = await context.passwords.hash(password)
@@ -55,14 +55,14 @@ async def reset(context: Context, token: str, password: str, *, everything: bool
     return after
 
 
-def _found(context: Context, tx: Transaction, token: str) -> Known:
-    return links.whose(tx, context.users, challenges.peek(tx, PURPOSE, token, now=context.now()))
+def _found(context: Context, tx: Transaction, token: str, *, held: bool) -> Known:
+    return links.whose(tx, context.users, challenges.peek(tx, PURPOSE, token, now=context.now()), held=held)
 
 
 def _replaced(context: Context, tx: Transaction, token: str, hashed: str, *, everything: bool) -> Known:
     hold(tx)
-    now = context.now()
-    known = links.whose(tx, context.users, challenges.consume(tx, PURPOSE, token, now=now))
+    known, now = _found(context, tx, token, held=True), context.now()
+    challenges.consume(tx, PURPOSE, token, now=now)
     user, everything = known.user, everything or not known.account.verified
     accounts.set_password_hash(tx, user.id, hashed, now=now)
     gone = claim(tx, user.id, user.email, now=now, everything=everything, reason="password")
