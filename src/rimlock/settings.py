@@ -6,6 +6,7 @@ Source: OWASP ASVS 5.0 V13.2.3, V3.4.2; design section 7.
 
 from __future__ import annotations
 
+import json
 import os
 import secrets as randomness
 from collections.abc import Mapping, Sequence
@@ -104,6 +105,9 @@ class Settings:
     """How long a link is good that lets somebody choose another password."""
     require_verified: bool = False
     """Refuse the sign-in of who has not proven their address yet."""
+    social: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    """Providers people sign in with, by name: `client_id`, `client_secret`, `issuer` and so on. In the environment
+    `{PROVIDER}_CLIENT_ID`, `{PROVIDER}_CLIENT_SECRET`, `{PROVIDER}_ISSUER` …, or all of them as JSON."""
     registration: Registration = "open"
     """Who may make an account: anybody (`open`), who has a code (`invitation`), who is let in by an administrator
     afterwards (`approval`), or administrators only (`closed`)."""
@@ -215,6 +219,8 @@ def from_environment(environment: Mapping[str, str] | None = None, **given: Any)
         text = env.get(f"RIMLOCK_{name.upper()}") or env.get(_ALIASES.get(name, ""))
         if text:
             found[name] = _parsed(name, text)
+    if social := {**_social(env), **found.get("social", {})}:
+        found["social"] = social
     found.update(given)
     if "config" not in found and Path("rimlock.toml").exists():
         found["config"] = Path("rimlock.toml")
@@ -295,7 +301,48 @@ def _wanted(name: str) -> str:
         return "a whole number"
     if name in _SWITCHES:
         return "true or false"
+    if name == "social":
+        return 'JSON, like {"google": {"client_id": "…", "client_secret": "…"}}'
     return f"one of {', '.join(Stage)}"
+
+
+_OF_PROVIDERS = (
+    "client_id",
+    "client_secret",
+    "issuer",
+    "title",
+    "scopes",
+    "trust_email",
+    "tenant",
+    "team_id",
+    "key_id",
+    "private_key",
+)
+
+
+def _social(env: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Find providers by `{PROVIDER}_CLIENT_ID`: those that are known here, and others that name their issuer."""
+    from rimlock.features.social.logic import PRESETS
+
+    names = [key.removesuffix("_CLIENT_ID") for key, value in env.items() if key.endswith("_CLIENT_ID") and value]
+    chosen = [name for name in names if name.lower() in PRESETS or env.get(f"{name}_ISSUER")]
+    return {
+        name.lower().replace("_", "-"): {
+            one: value for one in _OF_PROVIDERS if (value := env.get(f"{name}_{one.upper()}"))
+        }
+        for name in chosen
+    }
+
+
+def _providers(text: str) -> dict[str, dict[str, str]]:
+    found = json.loads(text)
+    if not isinstance(found, dict) or not all(_is_texts(one) for one in found.values()):
+        raise ValueError
+    return found
+
+
+def _is_texts(found: object) -> bool:
+    return isinstance(found, dict) and all(isinstance(one, str) for one in found.values())
 
 
 def _secrets(jwt_secret: str | None, database: str) -> Sequence[str]:

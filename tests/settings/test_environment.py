@@ -53,6 +53,7 @@ EVERY = {
     "verification_lifetime": ("60", timedelta(minutes=1)),
     "recovery_lifetime": ("60", timedelta(minutes=1)),
     "require_verified": ("yes", True),
+    "social": ('{"google": {"client_id": "g-1"}}', {"google": {"client_id": "g-1"}}),
     "registration": ("closed", "closed"),
     "invitation_lifetime": ("3600", timedelta(hours=1)),
     "temporary_password": ("3600", timedelta(hours=1)),

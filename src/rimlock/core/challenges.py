@@ -28,6 +28,7 @@ __all__ = [
     "forget_expired",
     "issue",
     "issued_since",
+    "once",
     "peek",
     "recall",
     "withdraw",
@@ -108,6 +109,17 @@ def recall(tx: Transaction, purpose: str, token: str, *, now: int) -> Challenge:
         raise ChallengeRefused
     spent = row["consumed_at"] is not None
     return Challenge(id=challenge_id, purpose=purpose, user_id=row["user_id"], data=row["data"], spent=spent)
+
+
+def once(tx: Transaction, purpose: str, thing: str, *, now: int, expires_at: int) -> bool:
+    """Note that something was used that we keep no row of until then; False when it was used before.
+
+    `thing`: 32 hexadecimal digits that name it and give nothing of it away. `expires_at`: from when on it is refused
+    anyhow. Of any number of simultaneous users exactly one gets True.
+    """
+    row = {"id": thing, "purpose": purpose, "digest": "", "data": {}, "created_at": now}
+    row |= {"expires_at": expires_at, "consumed_at": now}
+    return tx.change(tx.upsert(table).on_conflict_do_nothing(), row) == 1
 
 
 def withdraw(tx: Transaction, purpose: str, *, now: int, user_id: str | None = None) -> int:

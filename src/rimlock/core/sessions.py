@@ -41,6 +41,7 @@ __all__ = [
     "end_all",
     "forget_ended",
     "issue",
+    "lives",
     "living",
     "refresh",
 ]
@@ -219,6 +220,14 @@ def living(tx: Transaction, user_id: str, *, now: int, after: str | None = None,
     if after is not None:
         query = query.where(table.c.id > after)
     return [Session(**{name: row[name] for name in Session.__dataclass_fields__}) for row in tx.all(query)]
+
+
+def lives(tx: Transaction, session_id: str, user_id: str, *, now: int) -> bool:
+    """Say whether a session of a user can still be refreshed."""
+    row = tx.one(select(table).where(table.c.id == session_id, table.c.user_id == user_id))
+    if row is None or row["ended_at"] is not None:
+        return False
+    return bool(row["expires_at"] > now and row["refreshed_at"] + row["idle_seconds"] > now)
 
 
 def forget_ended(tx: Transaction, *, before: int) -> int:

@@ -26,6 +26,7 @@ def standard(file: RuleFile) -> tuple[Feature, ...]:
     from rimlock.features.retirement import RetirementFeature
     from rimlock.features.rollout import RolloutFeature
     from rimlock.features.sessions import SessionsFeature
+    from rimlock.features.social import SocialFeature
     from rimlock.features.status import StatusFeature
 
     return (
@@ -35,6 +36,7 @@ def standard(file: RuleFile) -> tuple[Feature, ...]:
         ProfileFeature(),
         SessionsFeature(),
         ApiKeys(file.keys),
+        SocialFeature(),
         RetirementFeature(),
         RolloutFeature(),
         AdminFeature(),

@@ -100,6 +100,25 @@ class Browser:
         return f"{self.cookie}=; Path=/; HttpOnly; SameSite=Strict{'; Secure' if self.secure else ''}; Max-Age=0"
 
 
+    def carried(self, scope: Scope, what: str) -> str | None:
+        """Return what `carry` gave the browser under this name, or None."""
+        return _cookie(scope, f"{self.cookie}-{what}")
+
+    def carries(self, scope: Scope, beginning: str) -> list[str]:
+        """Return the names, as `carry` takes them, of all that begin so."""
+        wanted = f"{self.cookie}-{beginning}".encode()
+        pairs = (pair.partition(b"=")[0].strip() for line in _all(scope, b"cookie") for pair in line.split(b";"))
+        whole = dict.fromkeys(name.decode("latin-1") for name in pairs if name.startswith(wanted))
+        return [name.removeprefix(f"{self.cookie}-") for name in whole]
+
+    def carry(self, what: str, value: str, seconds: int) -> str:
+        """Return the `Set-Cookie` value of something that comes back when another site sends the browser here."""
+        return (
+            f"{self.cookie}-{what}={value}; Path=/; HttpOnly; SameSite=Lax"
+            f"{'; Secure' if self.secure else ''}; Max-Age={seconds}"
+        )
+
+
 def _cookie(scope: Scope, name: str) -> str | None:
     wanted = name.encode()
     pairs = (pair.partition(b"=") for line in _all(scope, b"cookie") for pair in line.split(b";"))
