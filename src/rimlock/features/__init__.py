@@ -28,6 +28,7 @@ def standard(file: RuleFile) -> tuple[Feature, ...]:
     from rimlock.features.sessions import SessionsFeature
     from rimlock.features.social import SocialFeature
     from rimlock.features.status import StatusFeature
+    from rimlock.features.subscription import SubscriptionFeature
 
     return (
         PasswordFeature(),
@@ -39,6 +40,7 @@ def standard(file: RuleFile) -> tuple[Feature, ...]:
         SocialFeature(),
         RetirementFeature(),
         RolloutFeature(),
+        SubscriptionFeature(),
         AdminFeature(),
         InvitationsFeature(),
         AuditFeature(),
