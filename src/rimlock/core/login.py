@@ -149,7 +149,15 @@ def complete(
             return _refused(tx, proof, verdict.error, device, now)
     if account.must_change_password:
         return _pending(tx, proof, "password_change", account, device, now)
-    session = sessions.issue(tx, proof.user_id, methods=(proof.method,), device=device, lifetimes=lifetimes, now=now)
+    session = sessions.issue(
+        tx,
+        proof.user_id,
+        methods=(proof.method,),
+        device=device,
+        lifetimes=lifetimes,
+        now=now,
+        auth_time=proof.at,
+    )
     return SignedIn(session=session, account=account, notes=device.notes)
 
 

@@ -147,16 +147,23 @@ class RefreshReused(Event):
 
 
 def issue(
-    tx: Transaction, user_id: str, *, methods: Sequence[str], device: Device, lifetimes: Lifetimes, now: int
+    tx: Transaction,
+    user_id: str,
+    *,
+    methods: Sequence[str],
+    device: Device,
+    lifetimes: Lifetimes,
+    now: int,
+    auth_time: int | None = None,
 ) -> Session:
-    """Start a session. Only the door (`core.login.complete`) may call this."""
+    """Start a session. Only the door (`core.login.complete`) may call this. `auth_time`: now, unless given."""
     absolute = lifetimes.absolute if device.remembered else min(lifetimes.browser, lifetimes.absolute)
     session = Session(
         id=new_id(now),
         user_id=user_id,
         generation=0,
         created_at=now,
-        auth_time=now,
+        auth_time=now if auth_time is None else min(auth_time, now),
         methods=" ".join(methods),
         refreshed_at=now,
         idle_seconds=min(lifetimes.idle, absolute),
