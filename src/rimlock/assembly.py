@@ -59,6 +59,7 @@ __all__ = [
     "redact_logs",
     "signing",
     "token_settings",
+    "with_others",
 ]
 
 KEY_OVERLAP_SECONDS = 60
@@ -187,6 +188,13 @@ def all_features(file: RuleFile) -> tuple[Feature, ...]:
     from rimlock.features import standard
 
     return standard(file)
+
+
+def with_others(chosen: Iterable[Feature], others: Iterable[Feature]) -> tuple[Feature, ...]:
+    """Return the features with others beside them, or in place of those with the same name."""
+    named = {one.name: one for one in others}
+    kept = [named.pop(one.name, one) for one in chosen]
+    return (*kept, *named.values())
 
 
 async def check_schema(settings: Settings, database: Database) -> None:

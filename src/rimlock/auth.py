@@ -38,6 +38,7 @@ from rimlock.web.addresses import client_address
 from rimlock.web.counting import Counting
 from rimlock.web.credentials import Scope
 from rimlock.web.door import Door
+from rimlock.web.fields import NO_FIELDS
 from rimlock.web.gate import Gate
 from rimlock.web.judge import GateJudge
 from rimlock.web.mounting import adopt, mounted, own_application, refuse_wildcard, secured
@@ -67,8 +68,9 @@ class Rimlock:
 
     `settings`: see Settings. `rules`: in code, under those of `rimlock.toml`. `users`, `tokens`, `hasher`: a user
     table, token format or password hashing of the host's own. `policies` decide on every sign-in, inside its
-    transaction. `features`: all that come with Rimlock unless given. `profiles`: other systems' HTTP dialects, beside
-    our own routes, or instead of them with `native=False`. Raises ConfigurationError.
+    transaction. `features`: all that come with Rimlock unless given. `also`: more of them, or others in place of those
+    with the same name. `profiles`: other systems' HTTP dialects, beside our own routes, or instead of them with
+    `native=False`. Raises ConfigurationError.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Rimlock:
         roles: Mapping[str, Iterable[str]] | None = None,
         policies: Sequence[Policy] = (),
         features: Sequence[Feature] | None = None,
+        also: Sequence[Feature] = (),
         profiles: Sequence[Profile] = (),
         native: bool = True,
         users: Users | None = None,
@@ -115,7 +118,7 @@ class Rimlock:
         self._flushing: asyncio.TimerHandle | None = None
         self.profiles, self._native = tuple(profiles), native
         chosen = tuple(features) if features is not None else assembly.all_features(self.file)
-        self.features: tuple[Feature, ...] = (*chosen, *self.profiles)
+        self.features: tuple[Feature, ...] = (*assembly.with_others(chosen, also), *self.profiles)
         decides = assembly.policies(settings, policies)
         self.context = self._context(users or OwnUsers(), hasher or PasswordHashes(), decides)
         self._database.record = assembly.recorder(self.features, self.context)
@@ -302,6 +305,7 @@ class Rimlock:
             routes=lambda: None if self._gate is None else self._gate.table,
             probes=self._probes,
             kinds=self._kinds,
+            fields=next((found for one in self.features if (found := one.fields()) is not None), NO_FIELDS),
             flush=self.flush,
             flush_later=self._flush_later,
             on=self.on,

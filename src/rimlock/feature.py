@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from rimlock.web.browser import Browser
     from rimlock.web.credentials import Reader
     from rimlock.web.entrance import Entrance
+    from rimlock.web.fields import ProfileFields
     from rimlock.web.routing import RouteTable
 
 __all__ = ["Context", "Feature", "Form", "GrantHandler", "Probe", "Profile", "Reaction", "Watch"]
@@ -73,6 +74,8 @@ class Context:
     lifetimes: Lifetimes
     entrance: Entrance
     browser: Browser
+    fields: ProfileFields
+    """The profile fields this application defines."""
     post: Post
     """Send somebody a message, once the transaction is committed."""
     kinds: Callable[[], Mapping[str, MessageKind]]
@@ -134,6 +137,9 @@ class Feature:
     def reactions(self, context: Context) -> Mapping[type[Event], Reaction]:  # noqa: ARG002 - subclasses use it
         """Return what has to happen in the transaction of an event or not at all, by the type of the event."""
         return {}
+
+    def fields(self) -> ProfileFields | None:
+        """Return the profile fields of this application, from the one feature that is told them."""
 
     def messages(self) -> Sequence[MessageKind]:
         """Return the kinds of message this feature sends."""
