@@ -1,0 +1,241 @@
+"""The profile: the dialect at the paths the application chooses, and the shim that applications move onto.
+
+Threat: a dialect that opens a second door; a profile that is wired half.
+Source: FastAPI Users 15 (documented prefixes); design section 1 (one door in).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, FastAPI
+from pydantic import SecretStr
+
+from rimlock.core.errors import AuthError, ConfigurationError, CredentialInvalid
+from rimlock.core.users import OwnUsers
+from rimlock.feature import Profile
+from rimlock.profiles.fastapi_users import schemas
+from rimlock.profiles.fastapi_users.desk import DOCUMENTED, Desk, default_manager
+from rimlock.profiles.fastapi_users.entering import Caller
+from rimlock.profiles.fastapi_users.legacy import LegacyTokens
+from rimlock.profiles.fastapi_users.route import handlers
+from rimlock.profiles.fastapi_users.routers import auth_router, register_router, reset_router, verify_router
+from rimlock.profiles.fastapi_users.transports import (
+    AuthenticationBackend,
+    BearerTransport,
+    CookieTransport,
+    JWTStrategy,
+)
+from rimlock.profiles.fastapi_users.users_router import users_router
+from rimlock.web.credentials import bearer
+from rimlock.web.mounting import profile_application
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from rimlock.core.principal import Principal
+    from rimlock.feature import Context
+    from rimlock.profiles.fastapi_users.ids import Ids
+    from rimlock.profiles.fastapi_users.transports import Transport
+    from rimlock.web.credentials import Reader, Scope
+
+__all__ = ["FastAPIUsers", "FastAPIUsersProfile", "PlacedProfile"]
+
+UP = TypeVar("UP")
+ID = TypeVar("ID")
+_ID_TYPES: dict[str, Any] = {"uuid": UUID, "int": int, "text": str}
+
+
+class PlacedProfile(Profile):
+    """The installation behind routers of the dialect that the application includes by itself."""
+
+    name = "fastapi_users"
+
+    def __init__(self, desk: Desk) -> None:
+        """`desk`: what the routers ask."""
+        self.desk = desk
+
+    def application(self, context: Context) -> FastAPI:
+        """Return an application without routes: they stand in the host's own."""
+        self._open(context)
+        return profile_application([], handlers())
+
+    def readers(self, context: Context) -> Sequence[Reader]:
+        """Return what lets the gate, and routes of the host's, know tokens in cookies and old tokens."""
+        self._open(context)
+        return (_DialectReader(self.desk),)
+
+    @property
+    def documented(self) -> Mapping[str, str]:
+        """Unsafe forms that were asked for, and why they are, for `rimlock doctor`."""
+        return {name: DOCUMENTED[name] for name in sorted(self.desk.documented)}
+
+    def _open(self, context: Context) -> None:
+        if self.desk.ids == "int" and isinstance(context.users, OwnUsers):
+            raise ConfigurationError(
+                'ids="int" needs the user table that has such ids: pass it as users= to Rimlock; our own ids are UUIDs'
+            )
+        self.desk.open(context)
+
+
+class FastAPIUsersProfile(PlacedProfile):
+    """The routes of FastAPI Users, each group at the prefix that the application had, or left out by None.
+
+    `backends`: by prefix, in place of one bearer backend `jwt` at `auth`. `user`, `create`, `update`: its schemas.
+    `manager`: a dependency that returns a BaseUserManager with hooks. `ids`: how users are known outside. `legacy`:
+    which tokens issued before are taken, and until when. `documented`: unsafe forms that are wanted all the same, see
+    DOCUMENTED. Raises ConfigurationError.
+    """
+
+    def __init__(
+        self,
+        *,
+        auth: str | None = "/auth/jwt",
+        register: str | None = "/auth",
+        reset: str | None = "/auth",
+        verify: str | None = "/auth",
+        users: str | None = "/users",
+        backends: Mapping[str, AuthenticationBackend] | None = None,
+        user: Any = None,
+        create: Any = schemas.BaseUserCreate,
+        update: Any = schemas.BaseUserUpdate,
+        manager: Callable[..., Any] = default_manager,
+        ids: Ids = "uuid",
+        requires_verification: bool = False,
+        legacy: LegacyTokens | None = None,
+        documented: Sequence[str] = (),
+    ) -> None:
+        """Choose; nothing is opened yet."""
+        placed = backends if backends is not None else _only(auth)
+        super().__init__(Desk(list(placed.values()), manager=manager, ids=ids, legacy=legacy, documented=documented))
+        desk = self.desk
+        self._groups: list[tuple[str, str, APIRouter]] = [
+            (prefix, "auth", auth_router(desk, one, requires_verification=requires_verification))
+            for prefix, one in placed.items()
+        ]
+        named = user or schemas.BaseUser[_ID_TYPES[ids]]
+        self._add(register, "auth", lambda: register_router(desk, named, create))
+        self._add(reset, "auth", lambda: reset_router(desk))
+        self._add(verify, "auth", lambda: verify_router(desk, named))
+        verified = requires_verification
+        self._add(users, "users", lambda: users_router(desk, named, update, requires_verification=verified))
+
+    def _add(self, prefix: str | None, tag: str, make: Callable[[], APIRouter]) -> None:
+        if prefix is not None:
+            self._groups.append((prefix, tag, make()))
+
+    def application(self, context: Context) -> FastAPI:
+        """See Profile.application."""
+        self._open(context)
+        whole = APIRouter()
+        for prefix, tag, router in self._groups:
+            whole.include_router(router, prefix=prefix, tags=[tag])
+        return profile_application([whole], handlers())
+
+
+class FastAPIUsers(Generic[UP, ID]):
+    """What an application called before, with Rimlock behind it.
+
+    Its routers are included as they were; `profile` is what Rimlock is given in `profiles=[…]`.
+    """
+
+    def __init__(
+        self,
+        get_user_manager: Callable[..., Any],
+        auth_backends: Sequence[AuthenticationBackend],
+        *,
+        ids: Ids = "uuid",
+        legacy_until: date | None = None,
+        documented: Sequence[str] = (),
+    ) -> None:
+        """`legacy_until`: until when tokens issued before are taken, by the secrets of the backends' strategies.
+
+        The secrets of mailed links are those of `reset_secret` and `verify_secret` of such a strategy's manager: pass
+        a LegacyTokens to FastAPIUsersProfile where they differ. Raises ConfigurationError.
+        """
+        legacy = None if legacy_until is None else _legacy(auth_backends, legacy_until)
+        self.desk = Desk(auth_backends, manager=get_user_manager, ids=ids, legacy=legacy, documented=documented)
+        self.profile = PlacedProfile(self.desk)
+
+    def current_user(self, **wanted: Any) -> Callable[..., Any]:
+        """Return a dependency that yields the user: `optional`, `active`, `verified`, `superuser` as before."""
+
+        async def user(caller: Any) -> Any:
+            return self.desk.member(caller.known) if isinstance(caller, Caller) else None
+
+        user.__annotations__["caller"] = Annotated[Any, Depends(self.desk.caller(**wanted))]
+        return user
+
+    def get_auth_router(self, backend: AuthenticationBackend, requires_verification: bool = False) -> APIRouter:  # noqa: FBT001, FBT002
+        """Return sign-in and sign-out for a backend."""
+        return auth_router(self.desk, backend, requires_verification=requires_verification)
+
+    def get_register_router(self, user_schema: Any, user_create_schema: Any) -> APIRouter:
+        """Return registration."""
+        return register_router(self.desk, user_schema, user_create_schema)
+
+    def get_reset_password_router(self) -> APIRouter:
+        """Return what somebody needs who forgot the password."""
+        return reset_router(self.desk)
+
+    def get_verify_router(self, user_schema: Any) -> APIRouter:
+        """Return what somebody needs to prove an address."""
+        return verify_router(self.desk, user_schema)
+
+    def get_users_router(
+        self,
+        user_schema: Any,
+        user_update_schema: Any,
+        requires_verification: bool = False,  # noqa: FBT001, FBT002 - as applications pass it
+    ) -> APIRouter:
+        """Return the routes about users."""
+        return users_router(self.desk, user_schema, user_update_schema, requires_verification=requires_verification)
+
+
+class _DialectReader:
+    """Tokens in cookies of the dialect, and old ones wherever they are. Access tokens in the header are read before."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._cookies = [one for one in desk.backends if isinstance(one.transport, CookieTransport)]
+        self.headers = frozenset({b"authorization", *((b"cookie",) if self._cookies else ())})
+
+    def read(self, scope: Scope, now: float) -> Principal | AuthError | Awaitable[Principal | AuthError | None] | None:  # noqa: ARG002
+        token = self._token(scope)
+        # Awaited, and so never remembered by the text of the header: which page sent a cookie decides as well.
+        return None if token is None else self._principal(token)
+
+    def _token(self, scope: Scope) -> str | None:
+        sent, legacy = bearer(scope), self._desk.legacy
+        if sent is not None and legacy is not None and legacy.looks_it(text := sent.decode("latin-1")):
+            return text
+        found = (self._desk.token_of(one, scope) for one in self._cookies)
+        return next((token for token in found if token is not None), None)
+
+    async def _principal(self, token: str) -> Principal | AuthError | None:
+        return await self._desk.tokens.principal(token) or CredentialInvalid()
+
+
+def _only(auth: str | None) -> dict[str, AuthenticationBackend]:
+    if auth is None:
+        return {}
+    transport: Transport = BearerTransport(f"{auth.strip('/')}/login")
+    return {auth: AuthenticationBackend("jwt", transport)}
+
+
+def _legacy(backends: Sequence[AuthenticationBackend], until: date) -> LegacyTokens:
+    """Return what the strategies of the backends say about tokens issued before. Raises ConfigurationError."""
+    strategies = [one.get_strategy() for one in backends if one.get_strategy is not None]
+    kinds = {(_text(one.secret), *one.token_audience) for one in strategies if isinstance(one, JWTStrategy)}
+    if len(kinds) != 1 or any(one.algorithm != "HS256" for one in strategies if isinstance(one, JWTStrategy)):
+        raise ConfigurationError(
+            "old tokens are taken of backends that all have one HS256 JWTStrategy; leave legacy_until out for others"
+        )
+    secret, audience = kinds.pop()[:2]
+    return LegacyTokens(secret=secret, until=until, audience=audience)
+
+
+def _text(secret: str | SecretStr) -> str:
+    return secret.get_secret_value() if isinstance(secret, SecretStr) else secret
