@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rimlock.core.acting import NOBODY, Acting
-from rimlock.core.errors import Unavailable
+from rimlock.core.errors import AuthError, Unavailable
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Executable, RowMapping, Table
@@ -136,11 +136,16 @@ class Database(ABC):
         """Run one guarded statement in its own transaction; return the row it made, or None. Raises Unavailable."""
 
     def carry_out(self, work: Callable[[Transaction], T], transaction: Transaction) -> T:
-        """Do the work, and write down what it did, or undo it. For the engines. Raises Unavailable."""
+        """Do the work, and write down what it did, or undo it. For the engines.
+
+        Raises Unavailable, and what the work or a feature's reaction to it raises.
+        """
         result = work(transaction)
         if transaction.events and self.record is not None:
             try:
                 self.record(transaction)
+            except AuthError:
+                raise  # a feature has something against it
             except Exception as error:  # noqa: BLE001 - a change that nobody hears of is none
                 # The text of a failed statement quotes what was to be written.
                 log.error("nothing was changed, it could not be recorded: %s", type(error).__name__)  # noqa: TRY400
