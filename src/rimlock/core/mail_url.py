@@ -22,6 +22,7 @@ Tls = Literal["implicit", "starttls", "none"]
 
 SENDGRID = "https://api.sendgrid.com"
 _FORMS = "smtp://user:password@host:587, smtps://…:465, sendgrid://KEY, console:, file:FOLDER or none:"
+_ESCAPED = "in a password # ? / and @ are written %23 %3F %2F %40"
 _PORTS = {"smtp": 587, "smtps": 465}
 
 
@@ -59,7 +60,7 @@ def mail_route(url: str, *, insecure: bool = False) -> MailRoute:
         parts = urlsplit(url)
         port = parts.port if parts.scheme in _PORTS else None
     except ValueError:
-        raise _wrong("it cannot be read") from None
+        raise _wrong(f"it cannot be read; {_ESCAPED}") from None
     if parts.scheme in _PORTS:
         return _smtp(parts, port or _PORTS[parts.scheme], insecure=insecure)
     if parts.scheme == "sendgrid":
@@ -94,7 +95,7 @@ def recipient(address: str, complaint: str = "nothing can be sent to this addres
 def _smtp(parts: SplitResult, port: int, *, insecure: bool) -> MailRoute:
     host = parts.hostname or ""
     if not host or parts.path.strip("/") or parts.query or parts.fragment:
-        raise _wrong("only a server and its port stand there; in a password # ? / and @ are written %23 %3F %2F %40")
+        raise _wrong(f"only a server and its port stand there; {_ESCAPED}")
     if (parts.username is None) != (parts.password is None):
         raise _wrong("a user needs a password, and a password a user")
     starttls: Tls = "none" if insecure or _loopback(host) else "starttls"

@@ -54,6 +54,7 @@ def composed(letter: Letter, *, to: str, message_id: str, sender: Sender, at: in
     content.set_content(letter.text, charset="utf-8")
     if letter.html is not None:
         content.add_alternative(letter.html, subtype="html", charset="utf-8")
+    content["Content-Language"] = letter.locale  # last, for it would go to the first part
     return Mail(message_id=message_id, sender=sender, to=address, letter=letter, content=content)
 
 
@@ -66,7 +67,6 @@ def _headed(letter: Letter, to: str, message_id: str, sender: Sender, at: int) -
     content["Message-ID"] = f"<{message_id}@{sender.domain}>"
     content["Auto-Submitted"] = "auto-generated"
     content["X-Auto-Response-Suppress"] = "All"
-    content["Content-Language"] = letter.locale
     return content
 
 
