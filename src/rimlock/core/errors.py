@@ -77,6 +77,12 @@ class InvalidRequest(AuthError):
     code, status, title = "invalid_request", 422, "The request does not have the documented form."
 
 
+class ProfileRefused(AuthError):
+    """The application itself has something against what somebody wants to be called, or says about themselves."""
+
+    code, status, title = "profile_refused", 422, "This cannot be said here about a user."
+
+
 class InvalidLogin(AuthError):
     """Unknown account, wrong password, disabled account: one answer for all of them."""
 

@@ -8,12 +8,12 @@ Source: OWASP ASVS 5.0 V7.4.2, V7.5.1, V8.2.3, V15.3.3; RFC 7396 (merge patch); 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rimlock.core import accounts
-from rimlock.core.errors import CredentialInvalid, InvalidRequest, NotFound
+from rimlock.core.errors import CredentialInvalid, InvalidRequest, NotFound, ProfileRefused
 from rimlock.core.languages import language_form
 from rimlock.core.normal import profile_form
 from rimlock.core.proving import require_current
@@ -28,10 +28,14 @@ if TYPE_CHECKING:
     from rimlock.core.principal import Principal
     from rimlock.feature import Context
 
-__all__ = ["Myself", "delete_me", "edit_me", "look_at", "merged", "read_me"]
+__all__ = ["Myself", "Validate", "allowed", "delete_me", "edit_me", "look_at", "merged", "read_me"]
+
+Validate = Callable[["Transaction", User], None]
+"""Says by a ValueError what the application has against a user as they would be. It must not wait for anything."""
 
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 _MOST_NAMED = 20
+_LONGEST_REASON = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,24 @@ async def delete_me(context: Context, principal: Principal, password: str | None
         remove_user(context.users, tx, user_id, now=now)
 
     await context.database.write(delete)
+
+
+def allowed(context: Context, validate: Validate | None, tx: Transaction, event: Any) -> None:
+    """Return when the application has nothing against the user as they are now, in this transaction.
+
+    Who comes without any profile fields, from elsewhere or by a command, may be without. Raises InvalidRequest,
+    ProfileRefused.
+    """
+    user = context.users.get(tx, event.user_id)
+    if user is None:
+        return
+    if user.profile or "profile" in getattr(event, "fields", ()):
+        context.fields.check(user.profile)
+    if validate is not None:
+        try:
+            validate(tx, user)
+        except ValueError as error:
+            raise ProfileRefused(str(error)[:_LONGEST_REASON]) from None
 
 
 async def look_at(context: Context, user_id: str) -> User:
