@@ -1,6 +1,7 @@
 """The profile fields an application defines by a Pydantic model: shown in the document, checked when they are written.
 
-Threat: a field nobody meant to keep; a value of another type that a page believes; an answer that repeats what was sent.
+Threat: a field nobody meant to keep; a value of another type that a page believes; an answer that repeats what
+    was sent.
 Source: OWASP ASVS 5.0 V2.2.1, V2.2.2, V15.3.3; design section 7.
 
 What is kept is what was sent, so a value has to be of its type already: a number in quotes is refused and not turned.
@@ -42,11 +43,11 @@ _MOST_NAMED = 20
 class ProfileFields:
     """The fields of one installation; without a model any JSON object of bounded size is one."""
 
-    def __init__(self, model: type[BaseModel] | None = None) -> None:
+    def __init__(self, model: Any = None) -> None:
         """Raise ConfigurationError for what is no model."""
         if model is not None and not (isinstance(model, type) and issubclass(model, BaseModel)):
             raise ConfigurationError("fields must be a Pydantic model, a class: ProfileFeature(fields=MyFields)")
-        self.model = model
+        self.model: type[BaseModel] | None = model
         self.names = frozenset() if model is None else frozenset(_name(model, field) for field in model.model_fields)
 
     @property

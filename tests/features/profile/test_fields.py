@@ -90,7 +90,7 @@ def test_what_it_does_not_is_refused_and_not_repeated(sqlite_url, profile, code)
         assert refused.json()["errors"][0]["name"].startswith("profile")
         assert "SECRET-VALUE" not in refused.text
         headers = signed_in(client, {"niche": "boats"})
-        patch = {"profile": {"niche": None} if not profile else profile, "display_name": "Other"}
+        patch = {"profile": profile or {"niche": None}, "display_name": "Other"}
         again = client.patch("/auth/me", json=patch, headers=headers)
         assert (again.status_code, codes(again)) == (422, [code])
         me = client.get("/auth/me", headers=headers).json()

@@ -53,10 +53,9 @@ class SubscriptionForm(BaseModel):
 
     def subscription(self) -> logic.Subscription:
         """Return it as it is kept."""
-        given = {name: getattr(self, name) for name in type(self).model_fields}
-        return logic.Subscription(
-            **{name: _seconds(value) if isinstance(value, datetime) else value for name, value in given.items()}
-        )
+        given: dict[str, Any] = {name: getattr(self, name) for name in type(self).model_fields}
+        times = {name: _seconds(value) for name, value in given.items() if isinstance(value, datetime)}
+        return logic.Subscription(**given | times)
 
 
 class SubscriptionAnswer(BaseModel):
