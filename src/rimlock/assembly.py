@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from rimlock.core.follower import Follower
     from rimlock.core.limits_counting import Counters
     from rimlock.core.login import Policy
+    from rimlock.core.mapped_standing import MappedAccounts
     from rimlock.core.revocations import Revocations
     from rimlock.core.rulefile import RuleFile
     from rimlock.crypto.passwords.hashes import PasswordHasher
@@ -50,14 +51,17 @@ if TYPE_CHECKING:
 __all__ = [
     "all_features",
     "check_schema",
+    "check_users",
     "context",
     "credentials",
     "follower",
+    "host_accounts",
     "permissions",
     "policies",
     "recorder",
     "redact_logs",
     "signing",
+    "text_of",
     "token_settings",
     "with_others",
 ]
@@ -188,6 +192,25 @@ def all_features(file: RuleFile) -> tuple[Feature, ...]:
     from rimlock.features import standard
 
     return standard(file)
+
+
+def host_accounts(given: Context) -> MappedAccounts | None:
+    """Return where standings come from, when the users are in a table of the host's."""
+    beside: Callable[[Clock], MappedAccounts] | None = getattr(given.users, "accounts", None)
+    return None if beside is None else beside(given.clock)
+
+
+def text_of(host: MappedAccounts | None, user_id: object) -> str:
+    """Return the id of a user as text, from a key of the host's table or from text."""
+    if host is None or isinstance(user_id, str):
+        return str(user_id)
+    return host.users.columns.key.text(user_id) or ""
+
+
+async def check_users(given: Context) -> None:
+    """Return when the host's own table of users is there, where one was given. Raises ConfigurationError."""
+    if given.database.host is not None:
+        await given.database.read(given.database.host.users.require_there)
 
 
 def with_others(chosen: Iterable[Feature], others: Iterable[Feature]) -> tuple[Feature, ...]:

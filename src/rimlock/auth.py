@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 from rimlock import assembly
-from rimlock.core import audit, challenges, logbook, retiring, revocations, rollout, sessions, usage
+from rimlock.core import audit, challenges, logbook, registering, retiring, revocations, rollout, sessions, usage
 from rimlock.core.access import Requirement, Rule, RuleBook, share_of
 from rimlock.core.clock import Clock, system_clock
 from rimlock.core.database_sqlite import SQLiteDatabase
@@ -121,6 +121,7 @@ class Rimlock:
         self.features: tuple[Feature, ...] = (*assembly.with_others(chosen, also), *self.profiles)
         decides = assembly.policies(settings, policies)
         self.context = self._context(users or OwnUsers(), hasher or PasswordHashes(), decides)
+        self._database.host = assembly.host_accounts(self.context)
         self._database.record = assembly.recorder(self.features, self.context)
         self.door, self.judge = self._doors(tuple(rules))
         self._listen_to_journal()
@@ -257,6 +258,15 @@ class Rimlock:
         """Read again which credentials are on their way out."""
         configured, now = self._retirements.configured, int(self._clock())
         self._retirements.use(await self._database.read(lambda tx: retiring.in_force(tx, configured, living_at=now)))
+
+    async def user_changed(self, user_id: object) -> None:
+        """Take over at once what the application itself changed about a user in a table of its own, or deleted.
+
+        Otherwise it is noticed at the next sign-in. Call it after the commit. Raises Unavailable.
+        """
+        known_as = assembly.text_of(self._database.host, user_id)
+        users, now = self.context.users, self.context.now()
+        await self._database.write(lambda tx: registering.follow_user(users, tx, known_as, now=now))
 
     async def rotate_signing_key(self, *, lead: int = KEY_LEAD_SECONDS) -> str:
         """Make the next signing key; it signs after `lead` seconds, and tokens of the old ones stay good meanwhile."""
@@ -403,6 +413,7 @@ class Rimlock:
             upkeep = asyncio.create_task(self._keep_up())
             try:
                 async with theirs(host) as state:
+                    await assembly.check_users(self.context)  # now that the host made its tables, where it does so here
                     yield state
             finally:
                 upkeep.cancel()

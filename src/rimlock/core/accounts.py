@@ -140,11 +140,15 @@ def standing(tx: Transaction, user_id: str, *, held: bool = False) -> Account | 
     `held`: nobody else changes it before the end of this transaction. Without that a sign-in could begin under a
     password, a role or an account that is being taken away, and outlive it.
     """
+    if tx.host is not None:
+        return tx.host.standing(tx, user_id, held=held)
     return _account(tx.one(_STANDING_HELD if held else _STANDING, {"user": user_id}))
 
 
 def standings(tx: Transaction, user_ids: Iterable[str]) -> dict[str, Account]:
     """Return the standing of each of these users who has one."""
+    if tx.host is not None:
+        return tx.host.standings(tx, user_ids)
     rows = tx.all(select(table).where(table.c.user_id.in_(list(user_ids))))
     return {row["user_id"]: _read(row) for row in rows}
 
@@ -189,7 +193,10 @@ def open_account(
         "waiting": waiting,
         "locale": locale,
     }
-    tx.change(insert(table), row)
+    if tx.host is not None:
+        tx.host.open(tx, row)
+    else:
+        tx.change(insert(table), row)
     return _standing(tx, user_id)
 
 
@@ -253,6 +260,8 @@ def set_locale(tx: Transaction, user_id: str, locale: str | None) -> None:
 
 def upgrade_password_hash(tx: Transaction, user_id: str, old: str, new: str) -> bool:
     """Store a better hash of the same password, unless it was changed meanwhile."""
+    if tx.host is not None:
+        return tx.host.better(tx, user_id, old, new)
     changed = update(table).where(table.c.user_id == user_id, table.c.password_hash == old).values(password_hash=new)
     return tx.change(changed) == 1
 
@@ -268,12 +277,14 @@ def raise_epoch(tx: Transaction, user_id: str, *, now: int) -> int:
 def close(tx: Transaction, user_id: str, *, now: int) -> None:
     """Remove the standing of a deleted user; its tokens die with it. Raises NotFound, LastAdmin."""
     raise_epoch(tx, user_id, now=now)
-    if tx.change(delete(table).where(table.c.user_id == user_id, _spared(user_id))) != 1:
+    if tx.change(delete(table).where(table.c.user_id == user_id, _spared(tx, user_id))) != 1:
         raise LastAdmin
 
 
 def anyone_with(tx: Transaction, role: str) -> bool:
     """Say whether any account that may act has the role."""
+    if tx.host is not None and role == ADMIN and tx.host.has_admin(tx):
+        return True
     return tx.one(select(table.c.user_id).where(acts_as(table, role)).limit(1)) is not None
 
 
@@ -291,10 +302,12 @@ def acts_as(accounts: FromClause, role: str) -> ColumnElement[bool]:
     return and_(accounts.c.active, not_(accounts.c.waiting), has_role(role, accounts))
 
 
-def _spared(user_id: str) -> ColumnElement[bool]:
+def _spared(tx: Transaction, user_id: str) -> ColumnElement[bool]:
     """Whether administrators are left when this account is none of them any more."""
-    other = table.alias("other")
-    left = exists(select(other.c.user_id).where(other.c.user_id != user_id, acts_as(other, ADMIN)))
+    left = None if tx.host is None else tx.host.admin_besides(user_id)
+    if left is None:
+        other = table.alias("other")
+        left = exists(select(other.c.user_id).where(other.c.user_id != user_id, acts_as(other, ADMIN)))
     return or_(not_(acts_as(table, ADMIN)), left)
 
 
@@ -308,7 +321,9 @@ def _standing(tx: Transaction, user_id: str) -> Account:
 def _change(tx: Transaction, user_id: str, values: dict[str, Any], *, sparing: bool = False) -> None:
     """Change a row, with `sparing` only when an administrator is left. One at a time: `hold` sees to that."""
     hold(tx)
-    guard = [table.c.user_id == user_id, *([_spared(user_id)] if sparing else [])]
+    if tx.host is not None:
+        values = tx.host.change(tx, user_id, values)
+    guard = [table.c.user_id == user_id, *([_spared(tx, user_id)] if sparing else [])]
     if tx.change(update(table).where(*guard).values(**values)) != 1:
         _standing(tx, user_id)
         raise LastAdmin

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Executable, RowMapping, Table
 
     from rimlock.core.events import Event
+    from rimlock.core.mapped_standing import MappedAccounts
 
 __all__ = ["Database", "Publish", "Record", "Transaction", "Transition"]
 
@@ -67,6 +68,8 @@ class Transaction:
     locks: set[str] = field(default_factory=set)
     acting: Acting = NOBODY
     """Who does this, and from where."""
+    host: MappedAccounts | None = None
+    """Where standings come from whose users are in a table of the host's."""
 
     def all(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[RowMapping]:
         """Return every row."""
@@ -119,6 +122,8 @@ class Database(ABC):
     executed: int = 0
     record: Record | None = None
     """Called at the end of every transaction that emitted events."""
+    host: MappedAccounts | None = None
+    """Given to every transaction; see Transaction."""
 
     @abstractmethod
     async def write(self, work: Callable[[Transaction], T]) -> T:

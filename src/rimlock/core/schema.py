@@ -94,8 +94,12 @@ account = Table(
     Column("password_expires_at", BigInteger),
     Column("waiting", Boolean, nullable=False, server_default=false()),
     Column("locale", String(35)),
+    Column("host_mark", String(32)),
 )
-"""What somebody may do, kept beside any user table. The epoch goes up when every token issued so far must die."""
+"""What somebody may do, kept beside any user table. The epoch goes up when every token issued so far must die.
+
+`host_mark`: by what the hash in a host's own table is known again, and whose hash counts.
+"""
 
 session = Table(
     "auth_session",

@@ -1,4 +1,4 @@
-"""What the life of an account needs: messages to people, identities elsewhere, subscriptions, imports, a language.
+"""What the life of an account needs: messages, identities elsewhere, subscriptions, imports, a language, a host's hash.
 
 Threat: an identity or a message lost on the way up; a column of the host's touched.
 Source: design section 1.4 (every change can be undone).
@@ -16,17 +16,19 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the tables and the column."""
+    """Add the tables and the columns."""
     _outbox()
     _identities()
     _subscriptions()
     _imports()
     op.create_index("ix_auth_challenge_user_id_purpose", "auth_challenge", ["user_id", "purpose"])
     op.add_column("auth_account", sa.Column("locale", sa.String(35)))
+    op.add_column("auth_account", sa.Column("host_mark", sa.String(32)))
 
 
 def downgrade() -> None:
     """Remove them."""
+    op.drop_column("auth_account", "host_mark")
     op.drop_column("auth_account", "locale")
     op.drop_index("ix_auth_challenge_user_id_purpose", "auth_challenge")
     for name in ("auth_import", "auth_subscription", "auth_identity", "auth_outbox"):
