@@ -14,6 +14,7 @@ from rimlock.core import rollout
 from rimlock.retrofit.checks.finding import EXPECTED, Finding, Say, State
 from rimlock.retrofit.checks.guessable import secrets
 from rimlock.retrofit.checks.host_migrations import host_migrations
+from rimlock.retrofit.checks.mails import mails
 from rimlock.retrofit.checks.origins import DESKTOP, origins
 from rimlock.retrofit.checks.overdue import overdue_rules
 from rimlock.retrofit.checks.path_guards import path_guards
@@ -53,6 +54,7 @@ async def examine(
             _starlette(),
             path_guards(module, host_is_trusted=_starlette().state == "ok"),
             *stored,
+            *await mails(auth, readable=readable),
             *overdue_rules(auth, auth.judge.rules.with_running(running)),
             *await _plain_keys(auth, host_database, say, reachable=not _failed(stored, "database")),
             *await host_migrations(Path.cwd(), ours_stand=ours_stand),
