@@ -118,7 +118,8 @@ class Rimlock:
         self._flushing: asyncio.TimerHandle | None = None
         self.profiles, self._native = tuple(profiles), native
         chosen = tuple(features) if features is not None else assembly.all_features(self.file)
-        self.features: tuple[Feature, ...] = (*assembly.with_others(chosen, also), *self.profiles)
+        brought = [feature for profile in self.profiles for feature in profile.brings()]
+        self.features: tuple[Feature, ...] = (*assembly.with_others(chosen, [*brought, *also]), *self.profiles)
         decides = assembly.policies(settings, policies)
         self.context = self._context(users or OwnUsers(), hasher or PasswordHashes(), decides)
         self._database.host = assembly.host_accounts(self.context)

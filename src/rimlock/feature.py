@@ -161,6 +161,10 @@ class Profile(Feature):
     Its paths are whole, not under our prefix. One that is also the host's, or ours, is a ConfigurationError.
     """
 
+    def brings(self) -> Sequence[Feature]:
+        """Return the features that the dialect needs: beside ours, or in place of those with the same name."""
+        return ()
+
     def application(self, context: Context) -> FastAPI:
         """Return what answers, see `mounting.profile_application`."""
         raise NotImplementedError
