@@ -52,7 +52,7 @@ async def read_login(request: Request) -> LoginForm:
 
 def masked(errors: Sequence[Any]) -> list[Any]:
     """Return what was found, without passwords and tokens that were sent."""
-    return [{**one, "input": _masked(one["input"], one["loc"])} if "input" in one else one for one in errors]
+    return [{**one, "input": _masked(one["input"], one)} if "input" in one else one for one in errors]
 
 
 async def _fields(request: Request) -> dict[str, str]:
@@ -86,12 +86,12 @@ def _as_fastapi(error: Any) -> dict[str, Any]:
     return {**error, "loc": ("body", *error["loc"]), "input": sent}
 
 
-def _masked(sent: Any, loc: Sequence[Any]) -> Any:
-    if loc and loc[-1] in _SECRET:
-        return None
+def _masked(sent: Any, error: Mapping[str, Any]) -> Any:
+    """Where something is missing, what was sent is all the rest; else it is the value of the field itself."""
     if isinstance(sent, Mapping):
         return {name: None if name in _SECRET else value for name, value in sent.items()}
-    return sent if isinstance(sent, (str, int, float, bool, list)) or sent is None else None
+    secret = error["type"] != "missing" and _SECRET.intersection(error["loc"])
+    return None if secret or not isinstance(sent, (str, int, float, bool, list, type(None))) else sent
 
 
 LOGIN_BODY = {

@@ -63,6 +63,12 @@ Email = Annotated[EmailStr, Body(embed=True)]
 Field = Annotated[str, Body()]
 Responses = dict[int | str, dict[str, Any]]
 REFUSED: Responses = {400: {"model": ErrorModel}}
+INVALID: Responses = {
+    422: {
+        "description": "Validation Error",
+        "content": {"application/json": {"schema": {"type": "object", "title": "HTTPValidationError"}}},
+    }
+}
 UNAUTHORIZED: Responses = {401: {"description": "Missing token or inactive user."}}
 
 
@@ -115,7 +121,7 @@ def _login(router: APIRouter, desk: Desk, backend: AuthenticationBackend, *, ver
             await user_manager.on_after_login(await _loaded(desk, outcome.session.user_id), request, response)
         return response
 
-    options = {"name": f"auth:{backend.name}.login", "responses": {**REFUSED, **_given(backend)}}
+    options = {"name": f"auth:{backend.name}.login", "responses": {**REFUSED, **INVALID, **_given(backend)}}
     place(router, "POST", "/login", login, {"user_manager": manager_of(desk)}, openapi_extra=LOGIN_BODY, **options)
 
 
