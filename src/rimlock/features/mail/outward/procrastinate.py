@@ -13,12 +13,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from rimlock.features.mail.logic.delivering import Delivery
 
 __all__ = ["ProcrastinateJobs"]
 
 QUEUE = "rimlock_mail"
 EVERY_MINUTE = "* * * * *"
+MINUTE, HOUR = 60, 3_600
 
 
 class ProcrastinateJobs:
@@ -40,9 +43,10 @@ class ProcrastinateJobs:
         async def send(message_id: str) -> None:
             await delivery.one(message_id)
 
-        async def look(timestamp: int) -> None:  # noqa: ARG001 - procrastinate gives it
+        async def look(timestamp: int) -> None:
             await delivery.all_due()
-            await delivery.tidy()
+            if timestamp % HOUR < MINUTE:
+                await delivery.tidy()
 
         self._send = self._app.task(send, name="rimlock.mail.send", queue=self._queue)
         task = self._app.task(look, name="rimlock.mail.look", queue=self._queue, queueing_lock="rimlock.mail.look")
@@ -52,10 +56,9 @@ class ProcrastinateJobs:
         """See Jobs.begin."""
         self._wanted = True
 
-    async def posted(self, event: Any) -> None:
-        """See Jobs.posted."""
-        if self._wanted:
-            await self._send.defer_async(message_id=event.message_id)
+    def posted(self, event: Any) -> Awaitable[None] | None:
+        """See Jobs.posted. A stop that comes next waits for it."""
+        return self._send.defer_async(message_id=event.message_id) if self._wanted else None
 
     async def stop(self) -> None:
         """See Jobs.stop."""
