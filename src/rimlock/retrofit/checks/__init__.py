@@ -49,7 +49,7 @@ async def examine(
         return [
             Finding("settings", "ok", "they load"),
             *secrets(auth),
-            *switches(auth.settings),
+            *switches(auth.settings, auth.features),
             *origins(auth, app, desktop_seen=seen),
             _starlette(),
             path_guards(module, host_is_trusted=_starlette().state == "ok"),
