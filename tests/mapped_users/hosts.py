@@ -227,7 +227,7 @@ def strings() -> Host:
     )
     beside = Table("notes", metadata, Column("id", Integer, primary_key=True), Column("user_id", String(40)))
     mapped = {"email": "mail", "password": "secret", "username": "nick", "active": "enabled"}
-    more = {"nick": lambda n: f"nick{n}", "enabled": True}
+    more = {"nick": lambda n: f"nick{n}", "enabled": True, "deleted_at": None}
     return Host("strings", table, beside, mapped, lambda n: f"m-{n}", more=more)
 
 

@@ -40,7 +40,7 @@ async def accounts_of(url):
 @each_host
 @pytest.mark.parametrize("form", [argon2, bcrypted, pbkdf2], ids=lambda form: form.__name__)
 async def test_somebody_the_host_knew_signs_in_with_the_password_they_have(sqlite_url, make, form):
-    """The first sign-in makes the account beside the table; `/auth/me` shows the host's id, and the row is as it was."""
+    """The first sign-in makes the account beside the table; `/auth/me` shows the host's id, the row stays."""
     host = make()
     await made(sqlite_url, host, [host.row(3, hashed_password=form(GOOD))])
     before = await row_of(sqlite_url, host, host.key(3))

@@ -25,6 +25,7 @@ from rimlock.core.mapped_columns import seconds
 from rimlock.core.revocations import announce, hold
 from rimlock.core.schema import account as table
 from rimlock.core.schema import journal
+from rimlock.crypto.passwords.hashes import untagged
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, RowMapping
@@ -153,7 +154,8 @@ class MappedAccounts:
         if elsewhere:
             nothing = self.users.placeholder()
             return {"password_hash": password_hash, "host_mark": OWN + _print(nothing), "password": nothing}
-        return {"password_hash": None, "host_mark": COPY + _print(password_hash), "password": password_hash}
+        shared = untagged(password_hash)
+        return {"password_hash": password_hash, "host_mark": COPY + _print(shared), "password": shared}
 
     def _follow(self, tx: Transaction, user_id: str, host: RowMapping) -> None:
         """Bring the account up to date with the host's row, made if there is none yet."""

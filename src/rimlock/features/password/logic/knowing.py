@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from rimlock.feature import Context
 
 __all__ = [
-    "as_new",
     "find_account",
     "own_account",
     "password_replaced",
     "require_acceptable",
+    "require_new_password",
     "standing_of",
     "unchanged",
 ]
@@ -77,9 +77,13 @@ def require_acceptable(context: Context, new: NewUser, password: str, *, field: 
     )
 
 
-def as_new(user: User) -> NewUser:
-    """Return the names of a user, which no password of theirs may consist of."""
-    return NewUser(email=user.email, username=user.username, display_name=user.display_name)
+def require_new_password(context: Context, user: User, password: str) -> None:
+    """Return when a user may use this password from now on. Their names are as they are: a host's may be any.
+
+    Raises PasswordNotAccepted.
+    """
+    words = (user.email, user.username, user.display_name)
+    proving.require_acceptable(context.password_policy, words, password, field="new_password")
 
 
 def unchanged() -> PasswordNotAccepted:
