@@ -134,8 +134,10 @@ FORGERIES = {
         "id_token_key_unknown",
     ),
     "a key brought along": (
-        lambda: lambda claims: jwt.encode(
-            {"alg": "RS256", "kid": "r1", "jwk": RSA["r2"].as_dict(private=False)}, claims, RSA["r2"]
+        lambda: (
+            lambda claims: jwt.encode(
+                {"alg": "RS256", "kid": "r1", "jwk": RSA["r2"].as_dict(private=False)}, claims, RSA["r2"]
+            )
         ),
         "id_token_embedded_key",
     ),
