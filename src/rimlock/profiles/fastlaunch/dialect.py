@@ -24,6 +24,7 @@ from rimlock.core.errors import (
     ProfileRefused,
 )
 from rimlock.core.login import Pending
+from rimlock.web.credentials import bearer
 from rimlock.web.problems import SAFE_HEADERS, Refusal, problem
 from rimlock.web.refusals import refused
 
@@ -81,9 +82,11 @@ async def _on_auth_error(request: Request, error: AuthError) -> Response:
     return _answer(error)
 
 
-async def _on_http(_: Request, error: AnyHTTPException) -> Response:
+async def _on_http(request: Request, error: AnyHTTPException) -> Response:
     if isinstance(error, Refusal):
-        return _answer(error.error)
+        # What is none of our tokens counts as none; who sent it hears all the same that it was no good.
+        sent = isinstance(error.error, CredentialMissing) and bearer(request.scope) is not None
+        return _answer(CredentialInvalid() if sent else error.error)
     return JSONResponse(
         {"detail": error.detail}, status_code=error.status_code, headers={**SAFE_HEADERS, **(error.headers or {})}
     )
