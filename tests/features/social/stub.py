@@ -39,7 +39,7 @@ class Stub:
         self.signer, self.algorithm, self.header = RSA["r1"], "RS256", {}
         self.claims, self.without = {}, ()
         self.metadata, self.answer, self.answers = {}, {}, {}
-        self.codes, self.asked, self.forms = {}, [], []
+        self.codes, self.asked, self.queries, self.forms = {}, [], [], []
         self.raw_token = None
 
     def authorize(self, location, **told):
@@ -106,6 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, form):
         stub, path = self.server.stub, urlsplit(self.path).path
         stub.asked.append(path)
+        stub.queries.append(urlsplit(self.path).query)
         if form:
             stub.forms.append((form, self.headers.get("authorization", "")))
         special = stub.answers.get(path)

@@ -58,7 +58,7 @@ def test_both_sides_proved_the_address(database_url, clock, stub):
 
 @pytest.mark.attack("pre-hijack 1: classic-federated merge")
 def test_an_account_that_was_prepared_for_its_victim_is_not_entered(database_url, clock, stub):
-    """The attacker registers the victim's address; the victim comes by a provider and is told, and nothing is merged."""
+    """An attacker registers the victim's address; the victim comes by a provider and is told: nothing is merged."""
     app, auth, _ = installed(database_url, clock, at(stub))
     with browser(app) as attacker, browser(app) as victim:
         registered(attacker, auth)

@@ -1,4 +1,4 @@
-"""The page somebody goes back to is one of this installation's, in every spelling that a browser would read otherwise."""
+"""The page somebody goes back to is one of this installation's, in every spelling that browsers read in their way."""
 
 from __future__ import annotations
 

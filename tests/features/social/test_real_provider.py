@@ -1,4 +1,4 @@
-"""A certified OpenID provider, which nobody here wrote: configured by the environment, signed in to by its own pages."""
+"""A certified OpenID provider that nobody here wrote, configured by the environment, signed in to by its own pages."""
 
 from __future__ import annotations
 
