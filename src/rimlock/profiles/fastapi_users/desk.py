@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["DOCUMENTED", "Desk", "default_manager"]
 
 DOCUMENTED = {
-    "changes_without_recent_login": "a token of any age changes the password and the address it was made with",
-    "superusers_set_passwords": "superusers choose passwords for others, and know them",
-    "cookies_from_any_origin": "pages of other origins act with the cookie of whoever visits them",
+    "insecure_changes_without_recent_login": "a token of any age changes the password and the address it was made with",
+    "insecure_superusers_set_passwords": "superusers choose passwords for others, and know them",
+    "insecure_cookies_from_any_origin": "pages of other origins act with the cookie of whoever visits them",
 }
 """What FastAPI Users does and this profile does not unless it is asked to, and why it does not."""
 
@@ -100,7 +100,7 @@ class Desk:
 
     def foreign(self, scope: Scope) -> bool:
         """Say whether a page of another origin sent a request, where that matters."""
-        return "cookies_from_any_origin" not in self.documented and foreign_page(scope, self.context.browser)
+        return "insecure_cookies_from_any_origin" not in self.documented and foreign_page(scope, self.context.browser)
 
     async def identify(self, scope: Scope, backends: Sequence[AuthenticationBackend]) -> Caller | None:
         """Return who a request acts as: the first backend whose token is good. Raises Unavailable."""

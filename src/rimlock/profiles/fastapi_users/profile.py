@@ -16,6 +16,8 @@ from pydantic import SecretStr
 from rimlock.core.errors import AuthError, ConfigurationError, CredentialInvalid
 from rimlock.core.users import OwnUsers
 from rimlock.feature import Profile
+from rimlock.features.email_verification import EmailVerification
+from rimlock.features.password_recovery import PasswordRecovery
 from rimlock.profiles.fastapi_users import schemas
 from rimlock.profiles.fastapi_users.desk import DOCUMENTED, Desk, default_manager
 from rimlock.profiles.fastapi_users.entering import Caller
@@ -35,8 +37,9 @@ from rimlock.web.mounting import profile_application
 if TYPE_CHECKING:
     from datetime import date
 
+    from rimlock.core.events import Event
     from rimlock.core.principal import Principal
-    from rimlock.feature import Context
+    from rimlock.feature import Context, Feature, Reaction
     from rimlock.profiles.fastapi_users.ids import Ids
     from rimlock.profiles.fastapi_users.transports import Transport
     from rimlock.web.credentials import Reader, Scope
@@ -56,6 +59,10 @@ class PlacedProfile(Profile):
     def __init__(self, desk: Desk) -> None:
         """`desk`: what the routers ask."""
         self.desk = desk
+
+    def brings(self) -> Sequence[Feature]:
+        """Return the mails of the dialect. It mails nobody who did not ask: clients ask after a registration."""
+        return (_AskedVerification(), PasswordRecovery())
 
     def application(self, context: Context) -> FastAPI:
         """Return an application without routes: they stand in the host's own."""
@@ -192,6 +199,14 @@ class FastAPIUsers(Generic[UP, ID]):
     ) -> APIRouter:
         """Return the routes about users."""
         return users_router(self.desk, user_schema, user_update_schema, requires_verification=requires_verification)
+
+
+class _AskedVerification(EmailVerification):
+    """Ours, for applications whose clients ask for the link by themselves."""
+
+    def reactions(self, context: Context) -> Mapping[type[Event], Reaction]:  # noqa: ARG002 - the seam's
+        """Return none: nothing is mailed because an account was made."""
+        return {}
 
 
 class _DialectReader:

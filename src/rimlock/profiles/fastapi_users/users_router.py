@@ -55,7 +55,7 @@ def _me(router: APIRouter, desk: Desk, user_schema: Any, update_schema: Any, *, 
 
     async def update_me(request: Request, response: Response, user_update: Any, caller: Any, user_manager: Any) -> Any:
         wanted = _wanted(user_update, safe=True)
-        if "changes_without_recent_login" not in desk.documented:
+        if "insecure_changes_without_recent_login" not in desk.documented:
             people.require_recent(caller.principal, wanted, now=desk.context.clock())
         known = await _changed(desk, caller.known, wanted, caller, user_manager, as_superuser=False)
         if wanted.password is not None:
@@ -79,7 +79,7 @@ def _others(router: APIRouter, desk: Desk, user_schema: Any, update_schema: Any,
 
     async def update_user(user_update: Any, request: Request, caller: Any, user: Any, user_manager: Any) -> Any:
         wanted = _wanted(user_update, safe=False)
-        if wanted.password is not None and "superusers_set_passwords" not in desk.documented:
+        if wanted.password is not None and "insecure_superusers_set_passwords" not in desk.documented:
             raise bad_password(ErrorCode.UPDATE_USER_INVALID_PASSWORD, InvalidPasswordException(NOT_CHOSEN))
         known = await _changed(desk, user, wanted, caller, user_manager, as_superuser=True)
         return await _told(desk, known, user_update, user_manager, request, user_schema, safe=False)
