@@ -201,7 +201,7 @@ class _Prepared:
 
 def _who(scope: Scope, proxies: Sequence[Network]) -> Acting:
     sent = {b"user-agent": b"", b"accept-language": b""}
-    sent |= {name: value for name, value in scope["headers"] if name in sent}
+    sent |= {name: value for name, value in reversed(scope["headers"]) if name in sent}  # the first of each counts
     return Acting(
         address=client_address(scope, proxies),
         agent=sent[b"user-agent"][:500].decode("latin-1"),
