@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Column
     from sqlalchemy.types import TypeEngine
 
-__all__ = ["LONGEST_ID", "Key", "key_of"]
+__all__ = ["LONGEST_ID", "Key", "key_for", "key_of"]
 
 LONGEST_ID = 64
 _UUID_BYTES = 16
@@ -69,11 +69,19 @@ class Key:
 
 def key_of(column: Column[Any]) -> Key:
     """Return how a key column is written. Raises ConfigurationError for a type that is no key of ours."""
-    kind, bare = _kind(column.type), _bare(column.type)
-    if kind not in {int, UUID, str, bytes}:
+    found = key_for(column.type)
+    if found is None:
         raise ConfigurationError(
             f"the key {column} is of a type that MappedUsers does not know; integers, UUIDs and strings are keys"
         )
+    return found
+
+
+def key_for(type_: TypeEngine[Any]) -> Key | None:
+    """Return how values of a type are written as ids; None for a type that is no key of ours."""
+    kind, bare = _kind(type_), _bare(type_)
+    if kind not in {int, UUID, str, bytes}:
+        return None
     if isinstance(bare, BigInteger):
         return Key(int, 2**63 - 1)
     return Key(int, 2**15 - 1) if isinstance(bare, SmallInteger) else Key(kind)
