@@ -17,6 +17,7 @@ from rimlock.retrofit.checks.host_migrations import host_migrations
 from rimlock.retrofit.checks.mails import mails
 from rimlock.retrofit.checks.origins import DESKTOP, origins
 from rimlock.retrofit.checks.overdue import overdue_rules
+from rimlock.retrofit.checks.own_users import own_users
 from rimlock.retrofit.checks.path_guards import path_guards
 from rimlock.retrofit.checks.plain_keys import plain_keys
 from rimlock.retrofit.checks.storage import storage
@@ -55,6 +56,7 @@ async def examine(
             path_guards(module, host_is_trusted=_starlette().state == "ok"),
             *stored,
             *await mails(auth, readable=readable),
+            *(await own_users(auth, say, ours_stand=readable) if not _failed(stored, "database") else []),
             *overdue_rules(auth, auth.judge.rules.with_running(running)),
             *await _plain_keys(auth, host_database, say, reachable=not _failed(stored, "database")),
             *await host_migrations(Path.cwd(), ours_stand=ours_stand),
