@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
 
     from rimlock.core.identities import Identity
+    from rimlock.core.login import Pending, SignedIn
     from rimlock.core.sessions import Device
     from rimlock.feature import Context
     from rimlock.features.social.logic import Begun, Social, Transaction
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["social_routes"]
 
 _FRESH = 900
-SignedIn = Annotated[Principal, require(Requirement(credentials=frozenset({"token"})))]
+Known = Annotated[Principal, require(Requirement(credentials=frozenset({"token"})))]
 JustSignedIn = Annotated[Principal, require(Requirement(credentials=frozenset({"token"}), fresh=_FRESH))]
 Next = Annotated[
     str, Query(max_length=2000, description="The page to go back to: a path of yours, or a whole address.")
@@ -133,7 +134,7 @@ def _leaving(router: APIRouter, context: Context, social: Social) -> None:
 
     @router.get("/oauth/{provider}", status_code=302, response_class=RedirectResponse, summary="Sign in elsewhere")
     async def leave(request: Request, provider: str, next: Next = "", code_challenge: Challenge = "") -> Response:  # noqa: A002 - a query parameter
-        begun = await social.begin(provider, next=next, challenge=code_challenge)
+        begun = await _begun(social, provider, next, challenge=code_challenge)
         return _carrying(context, request, begun, _sent(begun.url, 302))
 
 
@@ -156,9 +157,7 @@ def _fetching(router: APIRouter, context: Context, social: Social) -> None:
     async def exchange(form: ExchangeForm, request: Request) -> Response:
         device, name = _device(context, form, request), f"code-{logic.cookie_id(form.code)}"
         binding = context.browser.carried(request.scope, name)
-        outcome = await social.redeem(
-            form.code, device, binding=binding, verifier=form.code_verifier, invitation=form.invitation
-        )
+        outcome = await _redeemed(social, form, device, binding)
         response = context.entrance.admit(outcome)
         if binding is not None:
             response.headers.append("Set-Cookie", context.browser.carry(name, "", 0))
@@ -167,13 +166,13 @@ def _fetching(router: APIRouter, context: Context, social: Social) -> None:
 
 def _identities(router: APIRouter, context: Context, social: Social) -> None:
     @router.get("/identities", response_model=IdentitiesAnswer, summary="List the logins elsewhere of the account")
-    async def identities(principal: SignedIn) -> dict[str, Any]:
+    async def identities(principal: Known) -> dict[str, Any]:
         found = await logic.linked(context, principal.user_id or "")
         return {"identities": [_shown(one) for one in found]}
 
     @router.post("/identities/{provider}", response_model=BegunAnswer, summary="Begin to link a login elsewhere")
     async def begin_link(form: LinkForm, request: Request, provider: str, principal: JustSignedIn) -> Response:
-        begun = await social.begin(provider, next=form.next, linking=principal)
+        begun = await _begun(social, provider, form.next, linking=principal)
         answer = Response(
             BegunAnswer(authorization_url=begun.url).model_dump_json(),
             media_type="application/json",
@@ -185,6 +184,24 @@ def _identities(router: APIRouter, context: Context, social: Social) -> None:
     async def unlink(provider: str, identity_id: str, principal: JustSignedIn) -> Response:
         await logic.unlink(context, principal.user_id or "", provider, identity_id, social.providers.keys())
         return Response(status_code=204)
+
+
+async def _begun(
+    social: Social, provider: str, wanted: str, *, challenge: str = "", linking: Principal | None = None
+) -> Begun:
+    """Begin. Raises NotFound, NextRefused, ProviderFailed, SenderMissing."""
+    return await social.begin(provider, next=wanted, challenge=challenge, linking=linking)
+
+
+async def _redeemed(social: Social, form: ExchangeForm, device: Device, binding: str | None) -> SignedIn | Pending:
+    """Start a session for the code.
+
+    Raises ChallengeRefused, AccountExists, AddressMissing, RegistrationClosed, InvitationInvalid, InvalidLogin,
+    RegistrationConflict, TooManyAttempts, ApprovalWaiting, EmailNotVerified, PasswordChangeRequired.
+    """
+    return await social.redeem(
+        form.code, device, binding=binding, verifier=form.code_verifier, invitation=form.invitation
+    )
 
 
 async def _arrived(context: Context, social: Social, request: Request, provider: str) -> Response:
