@@ -85,6 +85,7 @@ def test_a_newer_link_makes_the_older_worthless(database_url):
         old = token_of(box)
         assert client.post("/auth/verify-email/request", json={"email": ANN["email"]}).status_code == 202
         assert told(client.post("/auth/verify-email", json={"token": old})) == REFUSED
+        assert client.get("/auth/verify-email", params={"token": old}).status_code == 400
         assert client.post("/auth/verify-email", json={"token": token_of(box)}).status_code == 200
         assert client.post("/auth/verify-email", json={"token": old}).json() == {"status": "already_verified"}
 
@@ -105,17 +106,24 @@ def test_a_link_is_good_for_its_purpose_alone(database_url):
 
 
 @pytest.mark.attack("swap of the address")
-def test_a_link_proves_the_address_it_went_to(database_url):
+@pytest.mark.parametrize("how", ["by its owner", "by the host"])
+def test_a_link_proves_the_address_it_went_to(database_url, how):
     """The account takes another address meanwhile: the old link proves nothing, the new address gets its own."""
     app, auth, _, box = posted(database_url)
     with TestClient(app) as client:
         user = client.post("/auth/register", json=ANN).json()
         old = token_of(box)
-        signed_in = bearer(client.post("/auth/login", json=LOGIN))
-        sent = {"new_email": "eve@example.com", "password": ANN["password"]}
-        assert client.post("/auth/email", json=sent, headers=signed_in).status_code == 200
+        new = {"email": "eve@example.com"}
+        if how == "by its owner":
+            signed_in = bearer(client.post("/auth/login", json=LOGIN))
+            sent = {"new_email": "eve@example.com", "password": ANN["password"]}
+            assert client.post("/auth/email", json=sent, headers=signed_in).status_code == 200
+        else:
+            users, now = auth.context.users, auth.context.now()
+            change(client, auth, lambda tx: users.change(tx, user["id"], new, now))
         assert told(client.post("/auth/verify-email", json={"token": old})) == REFUSED
         assert not standing(client, auth, user["id"]).verified
+        client.post("/auth/verify-email/request", json=new)
         assert client.post("/auth/verify-email", json={"token": token_of(box, "eve@example.com")}).status_code == 200
 
 
@@ -349,14 +357,18 @@ def test_only_the_proven_sign_in_where_that_is_asked_for(database_url):
 
 def test_who_is_signed_in_keeps_what_they_have(database_url):
     """Confirming while signed in to the account ends nothing: the same person did both."""
-    app, _, events, box = posted(database_url)
+    app, auth, events, box = posted(database_url)
     with TestClient(app) as client:
         client.post("/auth/register", json=ANN)
         signed_in = bearer(client.post("/auth/login", json=LOGIN))
         key = client.post("/auth/api-keys", json={"name": "mine"}, headers=signed_in)
         assert key.status_code == 201, key.text
         client.post("/auth/verify-email", json={"token": token_of(box)}, headers=signed_in)
-        assert client.get("/auth/me", headers=signed_in).json()["verified"] is True
+        me = client.get("/auth/me", headers=signed_in).json()
+        assert me["verified"] is True
+        now = auth.context.now()
+        change(client, auth, lambda tx: accounts.set_verified(tx, me["id"], verified=False, now=now))
+        assert told(client.post("/auth/verify-email", json={"token": token_of(box)})) == REFUSED
     proven = next(event for event in events if type(event) is EmailVerified)
     assert (proven.attended, proven.keys_revoked, proven.sessions_ended) == (True, 0, 0)
 

@@ -43,7 +43,8 @@ def ask(context: Context, tx: Transaction, known: Known) -> None:
     Accounts that are made, or let in, get theirs by themselves: see `on_account`.
     """
     if _needs(known):
-        links.mail(tx, context.post, _link(context), known, to=known.user.email, bound=_bound(known), now=context.now())
+        to, now = known.user.email, context.now()
+        links.mail(tx, context.post, _link(context), known, to=to, bound=_bound(to), now=now)
 
 
 def on_account(context: Context, tx: Transaction, event: Any) -> None:
@@ -59,7 +60,7 @@ def _requested(context: Context, tx: Transaction, email: str) -> None:
     found, now = links.look_up(tx, context.users, email), context.now()
     known = found if found is not None and _needs(found) else None
     to = email if known is None else known.user.email
-    mailed = links.mail(tx, context.post, _link(context), known, to=to, bound=_bound(known), now=now)
+    mailed = links.mail(tx, context.post, _link(context), known, to=to, bound=_bound(to), now=now)
     tx.emit(VerificationAsked(at=now, user_id=known.user.id if known and mailed else None))
 
 
@@ -74,6 +75,9 @@ def _link(context: Context) -> Link:
     return Link(purpose=PURPOSE, kind="verify_email", base=settings.pages_url, path="verify-email", seconds=seconds)
 
 
-def _bound(known: Known | None) -> dict[str, str]:
-    """To the address, and to nothing else: a role that changes meanwhile does not make it another one."""
-    return {"email": "" if known is None else key_of(known.user.email)}
+def _bound(to: str) -> dict[str, str]:
+    """To the address, and to nothing else: a role that changes meanwhile does not make it another one.
+
+    For nobody the same is worked out, and not written down.
+    """
+    return {"email": key_of(to)}

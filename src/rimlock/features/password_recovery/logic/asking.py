@@ -41,7 +41,7 @@ def _requested(context: Context, tx: Transaction, email: str) -> None:
     found, now = links.look_up(tx, context.users, email), context.now()
     known = found if found is not None and found.account.active and not found.account.waiting else None
     to = email if known is None else known.user.email
-    mailed = links.mail(tx, context.post, _link(context), known, to=to, bound=_bound(known), now=now)
+    mailed = links.mail(tx, context.post, _link(context), known, to=to, bound=_bound(known, to), now=now)
     tx.emit(RecoveryAsked(at=now, user_id=known.user.id if known and mailed else None))
 
 
@@ -51,8 +51,9 @@ def _link(context: Context) -> Link:
     return Link(purpose=PURPOSE, kind="reset_password", base=settings.pages_url, path="reset-password", seconds=seconds)
 
 
-def _bound(known: Known | None) -> dict[str, Fact]:
-    """To the address, and to the standing: any change of the password makes the link worthless."""
-    if known is None:
-        return {"email": "", "epoch": 0}
-    return {"email": key_of(known.user.email), "epoch": known.account.epoch}
+def _bound(known: Known | None, to: str) -> dict[str, Fact]:
+    """To the address, and to the standing: any change of the password makes the link worthless.
+
+    For nobody the same is worked out, and not written down.
+    """
+    return {"email": key_of(to), "epoch": 0 if known is None else known.account.epoch}
