@@ -407,3 +407,29 @@ async def test_a_table_that_is_not_in_our_database_is_named(sqlite_url):
     app, _, _ = fitted(sqlite_url, fastapi_users())
     with pytest.raises(ConfigurationError, match=r"'user'.*DATABASE_URL"), TestClient(app):
         pass
+
+
+@pytest.mark.attack("revocation")
+@pytest.mark.parametrize("how", ["disabled", "deleted", "password", "demoted"])
+async def test_a_refresh_asks_the_host_although_nobody_told_us(database_url, how):
+    """Whoever the host shut out, or gave another password, is out with the next refresh; a lost role is lost by it."""
+    host = fastapi_users()
+    await made(database_url, host, [host.row(1, is_superuser=True), host.row(2, is_superuser=True)])
+    app, auth, _ = fitted(database_url, host)
+    async with visiting(app, auth) as client:
+        answer = await signed_in(client, "user1@example.com")
+        answer = await renewed(client, answer)
+        assert (await client.get("/auth/me", headers=bearer(answer))).json()["roles"] == ["admin"]
+        values = {"disabled": {"is_active": False}, "demoted": {"is_superuser": False}}
+        if how == "deleted":
+            gone = delete(host.table).where(host.table.c.id == host.key(1))
+            await on(database_url, lambda connection: connection.execute(gone))
+        else:
+            await set_host(database_url, host, 1, **values.get(how, {"hashed_password": argon2(BETTER)}))
+        after = await renewed(client, answer)
+        if how == "demoted":
+            assert (await client.get("/auth/me", headers=bearer(after))).json()["roles"] == []
+            assert (await client.get("/auth/me", headers=bearer(answer))).status_code == 401
+        else:
+            assert after.status_code == 400
+            assert (await renewed(client, answer)).status_code == 400

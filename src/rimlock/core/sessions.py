@@ -10,7 +10,7 @@ gets the same answer; a repeat afterwards means that two parties hold the token,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
@@ -186,11 +186,32 @@ async def refresh(database: Database, session_id: str, generation: int, *, grace
     """
     row = await database.transition(ADVANCE, {"id": session_id, "generation": generation, "now": now})
     if row is not None:
-        return _refreshed(session_id, row)
+        return await _as_the_host_has_it(database, _refreshed(session_id, row), now=now)
     outcome = await database.write(lambda tx: _repeat(tx, session_id, generation, grace=grace, now=now))
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
+
+
+async def _as_the_host_has_it(database: Database, refreshed: Refreshed, *, now: int) -> Refreshed:
+    """Ask the host's own table, where the users are in one, what it says of this user now. Raises CredentialInvalid."""
+    host = database.host
+    if host is None:
+        return refreshed
+
+    def ask(tx: Transaction) -> Refreshed | None:
+        account = host.standing(tx, refreshed.user_id, held=True)
+        if account is None:
+            end(tx, refreshed.session_id, reason="deleted", now=now)
+        state = tx.one(_STATE, {"id": refreshed.session_id})
+        if account is None or not account.active or state is None or state["ended_at"] is not None:
+            return None
+        return replace(refreshed, roles=account.roles, epoch=account.epoch)
+
+    asked = await database.write(ask)
+    if asked is None:
+        raise CredentialInvalid("The session has ended.")
+    return asked
 
 
 def end(tx: Transaction, session_id: str, *, reason: EndReason, now: int, user_id: str | None = None) -> bool:
