@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ __all__ = ["Answer", "ask", "python_of_theirs", "serving"]
 
 ROOT = Path(__file__).resolve().parents[3]
 CACHE = ROOT / ".rimlock" / "contract"
-WANTED = ("fastapi-users[sqlalchemy]==15.0.5", "aiosqlite", "uvicorn")
+THEIRS = "fastapi-users[sqlalchemy]==15.0.5"
 """The version whose answers are the contract."""
 
 PATIENCE = 60.0
@@ -49,25 +50,32 @@ class Answer:
 
 def python_of_theirs() -> str:
     """Return the Python that has FastAPI Users, made where it is missing. Without it, skip or fail, loudly."""
-    key = hashlib.sha256("|".join((*WANTED, sys.version)).encode()).hexdigest()[:12]
+    wanted = [THEIRS, "aiosqlite", "uvicorn", *_dependencies()]
+    key = hashlib.sha256("|".join((*wanted, sys.version)).encode()).hexdigest()[:12]
     place = CACHE / f"fastapi-users-{key}"
     python = str(place / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
     if not (place / "ready").exists():
         shutil.rmtree(place, ignore_errors=True)
-        _install(place, python)
+        _install(place, python, wanted)
         (place / "ready").touch()
     return python
 
 
-def _install(place: Path, python: str) -> None:
+def _dependencies() -> list[str]:
+    """Return what Rimlock needs, which runs there too; it is run from the working tree."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return [str(one) for one in project["dependencies"]]
+
+
+def _install(place: Path, python: str, wanted: list[str]) -> None:
     CACHE.mkdir(parents=True, exist_ok=True)
     uv = shutil.which("uv")
     make = [uv, "venv", "-q", "--python", sys.executable] if uv else [sys.executable, "-m", "venv"]
     fill = [uv, "pip", "install", "-q", "--python", python] if uv else [python, "-m", "pip", "install", "-q"]
-    for command in ([*make, str(place)], [*fill, *WANTED]):
+    for command in ([*make, str(place)], [*fill, *wanted]):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            _missing(f"{WANTED[0]} cannot be installed, and the contract with it is not tested: {done.stderr[-300:]}")
+            _missing(f"{THEIRS} cannot be installed, and the contract with it is not tested: {done.stderr[-300:]}")
 
 
 def _missing(reason: str) -> None:
@@ -83,7 +91,7 @@ def serving(python: str, target: str, folder: Path, at: Path, **environment: str
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    path = os.pathsep.join((str(at), *((str(ROOT / "src"),) if python == sys.executable else ())))
+    path = os.pathsep.join((str(at), str(ROOT / "src")))
     env = {**os.environ, "PYTHONPATH": path, "FOLDER": str(folder), **environment}
     command = [python, "-m", "uvicorn", target, "--port", str(port), "--log-level", "warning"]
     log = folder / f"{target.partition(':')[0]}-{port}.log"

@@ -88,6 +88,8 @@ def test_an_old_token_is_exchanged_once(database_url, clock):
         assert me(client, answer.json()["access_token"]).json()["id"] == str(ann)
         assert me(client, token).status_code == 401
         assert client.post("/auth/jwt/exchange", headers=bearing(token)).status_code == 401
+        given = bearing(answer.json()["access_token"])
+        assert client.patch("/users/me", json={"password": BETTER}, headers=given).status_code == 403
 
 
 @pytest.mark.parametrize("change", ["password", "disabled", "roles", "deleted"])

@@ -55,7 +55,8 @@ async def exchange(context: Context, request: Request, token: str, *, legacy: Le
         principal = principal_of(context, tx, claimed, ids)
         if principal is None or not spend(tx, claimed, now=now, user_id=principal.subject):
             return CredentialInvalid()
-        proof = Proof(user_id=principal.subject, method=METHOD, at=now)
+        # When they signed in, the old token does not say: for what needs a recent sign-in, too long ago.
+        proof = Proof(user_id=principal.subject, method=METHOD, at=0)
         lifetimes = token_long(context)
         return complete(tx, proof, device=device, lifetimes=lifetimes, policies=context.policies, now=now)
 

@@ -25,8 +25,8 @@ ID = TypeVar("ID")
 class BaseUserManager(Generic[UP, ID]):
     """What an application does when something happened to a user. Every hook is called after the commit.
 
-    `reset_password_token_secret`, `verification_token_secret`: with them, links that were mailed before are read until
-    the date. A hook `on_after_forgot_password` or `on_after_request_verify` of the application's own takes the place
+    `reset_password_token_secret`, `verification_token_secret`: as applications set them; links are Rimlock's own now. A
+    hook `on_after_forgot_password` or `on_after_request_verify` of the application's own takes the place
     of the mail that Rimlock would send.
     """
 

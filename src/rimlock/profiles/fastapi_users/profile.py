@@ -155,14 +155,17 @@ class FastAPIUsers(Generic[UP, ID]):
         *,
         ids: Ids = "uuid",
         legacy_until: date | None = None,
+        reset_secret: str | None = None,
+        verify_secret: str | None = None,
         documented: Sequence[str] = (),
     ) -> None:
-        """`legacy_until`: until when tokens issued before are taken, by the secrets of the backends' strategies.
+        """`legacy_until`: until when tokens issued before are taken, by the secret of the backends' strategies.
 
-        The secrets of mailed links are those of `reset_secret` and `verify_secret` of such a strategy's manager: pass
-        a LegacyTokens to FastAPIUsersProfile where they differ. Raises ConfigurationError.
+        `reset_secret`, `verify_secret`: those of the manager, for links that were mailed before. `ids`, `documented`:
+        as for FastAPIUsersProfile. Raises ConfigurationError.
         """
-        legacy = None if legacy_until is None else _legacy(auth_backends, legacy_until)
+        secrets = {"reset_secret": reset_secret, "verify_secret": verify_secret}
+        legacy = None if legacy_until is None else _legacy(auth_backends, legacy_until, **secrets)
         self.desk = Desk(auth_backends, manager=get_user_manager, ids=ids, legacy=legacy, documented=documented)
         self.profile = PlacedProfile(self.desk)
 
@@ -240,7 +243,7 @@ def _only(auth: str | None) -> dict[str, AuthenticationBackend]:
     return {auth: AuthenticationBackend("jwt", transport)}
 
 
-def _legacy(backends: Sequence[AuthenticationBackend], until: date) -> LegacyTokens:
+def _legacy(backends: Sequence[AuthenticationBackend], until: date, **secrets: str | None) -> LegacyTokens:
     """Return what the strategies of the backends say about tokens issued before. Raises ConfigurationError."""
     strategies = [one.get_strategy() for one in backends if one.get_strategy is not None]
     kinds = {(_text(one.secret), *one.token_audience) for one in strategies if isinstance(one, JWTStrategy)}
@@ -249,7 +252,7 @@ def _legacy(backends: Sequence[AuthenticationBackend], until: date) -> LegacyTok
             "old tokens are taken of backends that all have one HS256 JWTStrategy; leave legacy_until out for others"
         )
     secret, audience = kinds.pop()[:2]
-    return LegacyTokens(secret=secret, until=until, audience=audience)
+    return LegacyTokens(secret=secret, until=until, audience=audience, **secrets)
 
 
 def _text(secret: str | SecretStr) -> str:
