@@ -111,7 +111,7 @@ def test_a_preview_says_which_template_is_wrong(lone_terminal, tmp_path):
     (tmp_path / "own" / "test.de.txt").write_text("{{ nobody }}")
     outcome = lone_terminal("mail", "preview", "seen", RIMLOCK_MAIL_TEMPLATES=str(tmp_path / "own"))
     assert outcome.code == 1
-    assert "test.de cannot be written: template: UndefinedError" in outcome.out
+    assert "test.de cannot be written: template: UndefinedError: 'nobody' is undefined" in outcome.out
 
 
 def test_what_waits_and_what_is_dead(terminal):

@@ -66,7 +66,7 @@ class Writer:
         try:
             return self._written(kind.name, chosen, facts)
         except Exception as error:  # a template of the host's may raise anything
-            raise Unwritable(f"template: {type(error).__name__}") from error
+            raise Unwritable(_fault(error)) from error
 
     def languages(self, kind: MessageKind) -> list[str]:
         """Return every language there are templates of a kind in."""
@@ -158,6 +158,14 @@ def _button(url: str, words: str) -> Any:
         'border-radius:6px;background:#14532d;color:#ffffff;text-decoration:none;font-weight:600">{1}</a></p>\n'
         '<p class="address" style="font-size:13px;word-break:break-all"><a href="{0}">{0}</a></p>'
     ).format(url, words)
+
+
+def _fault(error: Exception) -> str:
+    """Say what is wrong with a template. Only the engine's own errors are quoted: others may quote a fact."""
+    from jinja2 import TemplateError
+
+    name = f"template: {type(error).__name__}"
+    return f"{name}: {error.message}" if isinstance(error, TemplateError) else name
 
 
 def _plain(value: Fact) -> Fact:
