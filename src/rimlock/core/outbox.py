@@ -31,6 +31,9 @@ __all__ = ["MessagePosted", "Outbox"]
 
 PURPOSE = "outbox"
 
+NEVER = 2**62 + 1
+"""When a message that is over is due: no worker that looks for due ones comes across it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessagePosted(Event):
@@ -65,7 +68,7 @@ class Outbox:
             "user_id": message.user_id,
             "sealed": None if void else sealed,
             "created_at": now,
-            "due_at": now,
+            "due_at": NEVER if void else now,
             "sent_at": now if void else None,
         }
         tx.change(insert(table), row)
