@@ -245,8 +245,8 @@ def test_django_brings_every_hash_groups_and_allauth(rimlock, tmp_path):
     write(
         url,
         "CREATE TABLE auth_user (id INTEGER PRIMARY KEY, password VARCHAR(128), is_superuser BOOLEAN, "
-        "username VARCHAR(150), first_name VARCHAR(150), last_name VARCHAR(150), email VARCHAR(254), is_staff BOOLEAN, is_active BOOLEAN, "
-        "date_joined TIMESTAMP)",
+        "username VARCHAR(150), first_name VARCHAR(150), last_name VARCHAR(150), email VARCHAR(254), "
+        "is_staff BOOLEAN, is_active BOOLEAN, date_joined TIMESTAMP)",
         "CREATE TABLE auth_group (id INTEGER PRIMARY KEY, name VARCHAR(150))",
         "CREATE TABLE auth_user_groups (id INTEGER PRIMARY KEY, user_id INTEGER, group_id INTEGER)",
         "CREATE TABLE account_emailaddress (id INTEGER PRIMARY KEY, user_id INTEGER, email VARCHAR, verified BOOLEAN)",

@@ -263,8 +263,11 @@ def _telling(file: IO[str] | None) -> Callable[[Report, Sequence[Unfit]], None]:
 
 
 def _as_json(report: Report) -> dict[str, Any]:
-    told = {"refusals": [asdict(one) for one in report.refusals], "invalidate": [asdict(one) for one in report.invalidate]}
-    return _plainly(report) | told | {"notes": [{"row": row, "note": note} for row, note in report.notes]}
+    return _plainly(report) | {
+        "refusals": [asdict(one) for one in report.refusals],
+        "invalidate": [asdict(one) for one in report.invalidate],
+        "notes": [{"row": row, "note": note} for row, note in report.notes],
+    }
 
 
 def _plainly(told: Report | Undone) -> dict[str, Any]:

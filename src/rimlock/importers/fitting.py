@@ -63,6 +63,7 @@ class Fit:
     profile: Mapping[str, Any]
     password_hash: str | None = field(repr=False)
     kind: str
+    active: bool
     verified: bool
     roles: tuple[str, ...]
     unmapped: tuple[str, ...]
@@ -77,20 +78,20 @@ class Fit:
         return self.record.row
 
 
-def fit(record: Record, choice: Choice, twins: Twins) -> Fit | Unfit:
+def fit(record: Record, choice: Choice, twins: Twins, *, now: int) -> Fit | Unfit:
     """Return a record in our forms, or why it is not taken over."""
     try:
-        _require_taken(record, choice)
+        _require_taken(record, choice, twins)
         email, email_key = _email(record.email)
     except RowUnfit as unfit:
         return Unfit(record.row[:LONGEST_ROW], unfit.reason)
     for kind, name in (("email", record.email), ("username", record.username)):
         if others := twins.of(kind, name, record.row):
             return Unfit(record.row, f"{kind}_repeated", others)
-    return _fitted(record, choice, email, email_key)
+    return _fitted(record, choice, email, email_key, now)
 
 
-def _fitted(record: Record, choice: Choice, email: str, email_key: str) -> Fit:
+def _fitted(record: Record, choice: Choice, email: str, email_key: str, now: int) -> Fit:
     notes = list(record.notes)
     no_name: tuple[str | None, str | None] = (None, None)
     username, username_key = _or_note(notes, "username_left_out", _username, record.username, no_name)
@@ -111,6 +112,7 @@ def _fitted(record: Record, choice: Choice, email: str, email_key: str) -> Fit:
         profile=_or_note(notes, "profile_left_out", profile_form, record.profile, {}),
         password_hash=None if kind == "unknown" else record.password_hash,
         kind=kind,
+        active=record.active or (record.inactive_until is not None and record.inactive_until <= now),
         verified=record.verified or choice.assume_verified,
         roles=tuple(sorted({choice.roles[name] for name in record.roles if name in choice.roles})),
         unmapped=tuple(sorted(name for name in record.roles if name not in choice.roles)),
@@ -121,10 +123,12 @@ def _fitted(record: Record, choice: Choice, email: str, email_key: str) -> Fit:
     )
 
 
-def _require_taken(record: Record, choice: Choice) -> None:
+def _require_taken(record: Record, choice: Choice, twins: Twins) -> None:
     """Raises RowUnfit for who is not taken over whatever else is right."""
     if len(record.row) > LONGEST_ROW or not record.row.isprintable():
         raise RowUnfit("id_unusable")
+    if twins.repeats(record.row):
+        raise RowUnfit("id_repeated")
     if choice.keep_ids and len(record.row) > LONGEST_ID:
         raise RowUnfit("id_too_long")
     if record.second_factor and not choice.without_second_factor:

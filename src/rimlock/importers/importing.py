@@ -134,10 +134,10 @@ def require_own(context: Context) -> None:
 async def _batch(
     context: Context, page: Sequence[Record | Unfit], choice: Choice, twins: Twins, *, apply: bool
 ) -> tuple[list[Unfit], Carried]:
-    judged = [one if isinstance(one, Unfit) else fit(one, choice, twins) for one in page]
+    now = context.now()
+    judged = [one if isinstance(one, Unfit) else fit(one, choice, twins, now=now) for one in page]
     unfit = [one for one in judged if isinstance(one, Unfit)]
     fits, twice = _once([one for one in judged if isinstance(one, Fit)])
-    now = context.now()
 
     def work(tx: Transaction) -> Carried:
         return carry(tx, fits, choice, now=now, apply=apply)

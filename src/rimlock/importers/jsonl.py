@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 from rimlock.core.errors import ConfigurationError
 from rimlock.importers.origin import Origin
@@ -37,6 +37,7 @@ _MEMBERS = {*_TEXTS, *_FLAGS, "id", "profile", "roles", "created_at", "identitie
 class JsonlOrigin(Origin):
     """One file. A line that is none is refused by its number."""
 
+    unique: ClassVar[bool] = False
     path: Path
 
     def __post_init__(self) -> None:
@@ -132,8 +133,9 @@ def _billing(held: Any) -> Billing | None:
         return None
     if not isinstance(held, Mapping) or set(held) - {*_BILLING_TEXTS, *_BILLING_TIMES}:
         raise RowUnfit("subscription_unreadable")
-    found: dict[str, Any] = {name: _is(held, name, str) for name in _BILLING_TEXTS if held.get(name) is not None}
-    return Billing(**found | {name: _moment(held, name) for name in _BILLING_TIMES})
+    texts = {name: _is(held, name, str) for name in _BILLING_TEXTS if held.get(name) is not None}
+    last, following = (_moment(held, name) for name in _BILLING_TIMES)
+    return Billing(**texts, last_renewal=last, next_renewal=following)
 
 
 def _moment(held: Mapping[str, Any], name: str) -> int | None:

@@ -56,7 +56,7 @@ def stored_account(one: Fit) -> dict[str, Any]:
     return {
         "password_hash": one.password_hash,
         "roles": list(one.roles),
-        "active": one.record.active,
+        "active": one.active,
         "verified": one.verified,
         "locale": one.locale,
     }
@@ -84,7 +84,7 @@ def _meeting(one: Fit, holder: str, here: Here, choice: Choice) -> Verdict:
         return Verdict("refused", holder, "email_known_here")
     if account is None or not account["verified"] or not one.verified:
         return Verdict("refused", holder, "email_not_proven_on_both_sides")
-    if not account["active"] or not one.record.active:
+    if not account["active"] or not one.active:
         return Verdict("refused", holder, "account_disabled")
     return Verdict("linked", holder)
 

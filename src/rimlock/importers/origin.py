@@ -29,7 +29,9 @@ NAMES_AT_ONCE = 5_000
 
 
 class Origin(ABC):
-    """A source that is open."""
+    """A source that is open. `unique`: no two rows of it have one id."""
+
+    unique: ClassVar[bool] = True
 
     @abstractmethod
     def names(self) -> AsyncIterator[list[Name]]:

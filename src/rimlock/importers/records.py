@@ -54,6 +54,7 @@ class HeldKey:
 class Record:
     """One person as the source has them. `row`: the id there. `roles`: by the names of the source.
 
+    `inactive_until`: when somebody who is not active is again, in seconds since the epoch.
     `notes`: what could not be brought along, by stable words.
     """
 
@@ -66,6 +67,7 @@ class Record:
     password_hash: str | None = field(default=None, repr=False)
     verified: bool = False
     active: bool = True
+    inactive_until: int | None = None
     roles: frozenset[str] = frozenset()
     created_at: int | None = None
     locale: str | None = None

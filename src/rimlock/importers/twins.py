@@ -42,6 +42,10 @@ class Twins:
         rows = self._rows.get(_digest(self._salt, kind, name), ())
         return tuple(one for one in rows if one != row)
 
+    def repeats(self, row: str) -> bool:
+        """Say whether several rows have this id."""
+        return bool(self._rows) and _digest(self._salt, "id", row) in self._rows
+
 
 async def find_twins(origin: Origin) -> Twins:
     """Read all names of the source once."""
@@ -49,15 +53,15 @@ async def find_twins(origin: Origin) -> Twins:
     with closing(sqlite3.connect("", check_same_thread=False)) as kept:
         kept.execute("CREATE TABLE name (digest BLOB NOT NULL, row TEXT NOT NULL)")
         async for page in origin.names():
-            await asyncio.to_thread(_keep, kept, salt, page)
+            await asyncio.to_thread(_keep, kept, salt, page, unique=origin.unique)
         return Twins(await asyncio.to_thread(_several, kept), salt)
 
 
-def _keep(kept: sqlite3.Connection, salt: bytes, page: Iterable[Name]) -> None:
+def _keep(kept: sqlite3.Connection, salt: bytes, page: Iterable[Name], *, unique: bool) -> None:
     rows = (
         (_digest(salt, kind, name), one.row)
         for one in page
-        for kind, name in (("email", one.email), ("username", one.username))
+        for kind, name in (("email", one.email), ("username", one.username), ("id", None if unique else one.row))
         if name
     )
     kept.executemany("INSERT INTO name VALUES (?, ?)", rows)
@@ -75,7 +79,9 @@ def _several(kept: sqlite3.Connection) -> dict[bytes, tuple[str, ...]]:
 
 
 def _digest(salt: bytes, kind: str, name: str) -> bytes:
-    return blake2b(f"{kind}:{_folded(name)}".encode("utf-8", "replace"), digest_size=16, key=salt).digest()
+    return blake2b(
+        f"{kind}:{name if kind == 'id' else _folded(name)}".encode("utf-8", "replace"), digest_size=16, key=salt
+    ).digest()
 
 
 def _folded(name: str) -> str:

@@ -8,7 +8,6 @@ Source: the schema of Better Auth 1.7 with its admin, username, two-factor and A
 from __future__ import annotations
 
 import json
-from time import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rimlock.crypto.encoding import decode
@@ -116,13 +115,14 @@ class BetterAuth(Layout):
             row=self.row(row),
             password_hash=hashes[0] if hashes else None,
             verified=verified,
-            active=not _is_banned(row),
+            active=not truth_of(row.get("banned"), otherwise=False),
+            inactive_until=moment_of(row.get("ban_expires")),
             roles=_roles(row),
             second_factor=truth_of(row.get("second_factor"), otherwise=False),
             identities=tuple(_identity(one, row, proven=proven) for one in accounts if not _is_password(one)),
             keys=keys,
             notes=notes,
-            **(basics(row, self._wanted) | {"username": self.name(row)}),
+            **basics(row | {"username": self.name(row)}, self._wanted),
         )
 
     def leftovers(self, connection: Connection) -> list[Leftover]:
@@ -136,12 +136,6 @@ class BetterAuth(Layout):
 
 def _is_password(account: dict[str, Any]) -> bool:
     return text_of(account["provider"]) == CREDENTIAL
-
-
-def _is_banned(row: dict[str, Any]) -> bool:
-    """Say whether somebody is banned; for how long is not kept here, so a ban that is to end holds until undone."""
-    ends = moment_of(row.get("ban_expires"))
-    return truth_of(row.get("banned"), otherwise=False) and (ends is None or ends > time())
 
 
 def _roles(row: dict[str, Any]) -> frozenset[str]:

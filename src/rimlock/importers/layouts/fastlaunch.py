@@ -82,8 +82,14 @@ class FastLaunch(Layout):
 
 def _billing(row: dict[str, Any]) -> tuple[Billing | None, tuple[str, ...]]:
     """Read the subscription as it stands; a renewal that is no moment is left out, and that is said."""
-    texts: dict[str, Any] = {name: optional(row.get(name)) for name in (*_BILLING, "status")}
     renewals = {ours: moment_of(row.get(theirs)) for ours, theirs in _RENEWALS.items()}
     lost = any(row.get(theirs) and renewals[ours] is None for ours, theirs in _RENEWALS.items())
-    filled = any(texts.values()) or any(value is not None for value in renewals.values())
-    return Billing(**texts | renewals) if filled else None, ("renewal_unreadable",) if lost else ()
+    found = Billing(
+        customer_id=optional(row.get("customer_id")),
+        plan_id=optional(row.get("plan_id")),
+        subscription_id=optional(row.get("subscription_id")),
+        status=optional(row.get("status")),
+        last_renewal=renewals["last_renewal"],
+        next_renewal=renewals["next_renewal"],
+    )
+    return None if found == Billing() else found, ("renewal_unreadable",) if lost else ()
