@@ -5,8 +5,9 @@ Threat: a token without a number of its own or a time of issue that nobody can e
 Source: RFC 7519; RFC 8725 sections 3.5 and 3.8; OWASP ASVS 5.0 V7.4.1.
 
 Such a token says who and until when, and little else. It is ended one by one, by a row with the digest of what was
-signed, which is looked for whenever one is presented; and all together once the epoch of the account is raised: by
-another password, other roles, or a disabled account. Two tokens of one user from the same second are the same text.
+signed, which is looked for whenever one is presented; and all together by signing out everywhere, or once the epoch of
+the account is raised: by another password, other roles, or a disabled account. Two tokens of one user from the same
+second are the same text.
 """
 
 from __future__ import annotations
@@ -22,18 +23,34 @@ from rimlock.core import accounts
 from rimlock.core.errors import ConfigurationError, CredentialInvalid
 from rimlock.core.principal import Principal
 from rimlock.core.schema import challenge as table
+from rimlock.core.sessions import SessionEnded
 from rimlock.crypto import jose
 from rimlock.crypto.encoding import decode
 from rimlock.crypto.jose.hs256 import HS256Verifier
+from rimlock.features.sessions.events import SignedOutEverywhere
 from rimlock.profiles.ids import as_stored
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rimlock.core.database import Transaction
+    from rimlock.core.events import Event
     from rimlock.core.users import User
-    from rimlock.feature import Context
+    from rimlock.feature import Context, Reaction
     from rimlock.profiles.ids import Ids
 
-__all__ = ["Claimed", "OldTokens", "claimed_by", "is_spent", "key_of", "person", "principal_of", "spend", "unverified"]
+__all__ = [
+    "Claimed",
+    "OldTokens",
+    "claimed_by",
+    "ending",
+    "is_spent",
+    "key_of",
+    "person",
+    "principal_of",
+    "spend",
+    "unverified",
+]
 
 _KINDS = frozenset({"jwt", ""})
 
@@ -102,7 +119,7 @@ def principal_of(context: Context, tx: Transaction, claimed: Claimed, ids: Ids) 
     account = None if user is None else accounts.standing(tx, user.id)
     if user is None or account is None or account.epoch or not account.active or account.waiting:
         return None
-    if account.must_change_password or is_spent(tx, claimed):
+    if account.must_change_password or is_spent(tx, claimed, user.id):
         return None
     return Principal(
         subject=user.id,
@@ -126,21 +143,40 @@ def person(context: Context, tx: Transaction, called: str, ids: Ids) -> User | N
 
 def spend(tx: Transaction, claimed: Claimed, *, now: int, user_id: str) -> bool:
     """End a token; False when it had ended. Of any number of simultaneous callers one gets True."""
-    row = {
-        "id": claimed.digest[:32],
-        "purpose": f"{claimed.issuer}:spent",
-        "digest": claimed.digest,
-        "user_id": user_id,
-        "data": {},
-        "created_at": now,
-        "expires_at": claimed.ends,
-    }
+    purpose = f"{claimed.issuer}:spent"
+    return _written(tx, purpose, claimed.digest, user_id, now=now, ends=claimed.ends)
+
+
+def is_spent(tx: Transaction, claimed: Claimed, user_id: str) -> bool:
+    """Say whether the token was ended, by itself or with all of its user's."""
+    everything = _all_of(claimed.issuer, user_id)
+    return tx.one(_SPENT, {"itself": claimed.digest[:32], "everything": everything[:32]}) is not None
+
+
+def ending(context: Context, issuer: str, *, ends: int) -> Mapping[type[Event], Reaction]:
+    """Return what ends all of a user's old tokens with their sessions, those that nobody has seen yet too.
+
+    `ends`: when the last of them is over anyway. For `Feature.reactions`: an old token is no session.
+    """
+
+    def end_all(tx: Transaction, user_id: str) -> None:
+        _written(tx, f"{issuer}:ended", _all_of(issuer, user_id), user_id, now=context.now(), ends=ends)
+
+    def ended(tx: Transaction, event: SessionEnded) -> None:
+        if event.reason == "ended_by_admin":
+            end_all(tx, event.user_id)
+
+    return {SignedOutEverywhere: lambda tx, event: end_all(tx, event.user_id), SessionEnded: ended}
+
+
+def _written(tx: Transaction, purpose: str, digest: str, user_id: str, *, now: int, ends: int) -> bool:
+    row: dict[str, Any] = {"id": digest[:32], "purpose": purpose, "digest": digest, "user_id": user_id, "data": {}}
+    row |= {"created_at": now, "expires_at": ends}
     return tx.change(tx.upsert(table).on_conflict_do_nothing(), row) == 1
 
 
-def is_spent(tx: Transaction, claimed: Claimed) -> bool:
-    """Say whether the token was ended."""
-    return tx.one(_SPENT, {"which": claimed.digest[:32]}) is not None
+def _all_of(issuer: str, user_id: str) -> str:
+    return sha256(f"{issuer}:ended {user_id}".encode()).hexdigest()
 
 
-_SPENT = select(table.c.id).where(table.c.id == bindparam("which"))
+_SPENT = select(table.c.id).where(table.c.id.in_([bindparam("itself"), bindparam("everything")]))

@@ -1,4 +1,4 @@
-"""An application moves from FastAPI Users to Rimlock by its imports and its wiring, with users and live tokens; and back.
+"""An application moves to Rimlock by its imports and its wiring, with users and live tokens; and back.
 
 Both run in one environment, over one SQLite file that the other one left.
 """
@@ -72,7 +72,7 @@ def test_the_move_and_the_way_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_only_imports_and_wiring_differ(module: str) -> None:
-    """Without imports, the arguments of `FastAPIUsers(…)` and the lines that install Rimlock, the files are the same."""
+    """But for imports, the arguments of `FastAPIUsers(…)` and the lines that install Rimlock, nothing changed."""
     before, after = (_bare((HERE / version / f"{module}.py").read_text()) for version in ("before", "after"))
     assert after == before
 

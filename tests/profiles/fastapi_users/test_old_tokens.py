@@ -118,6 +118,19 @@ def test_old_tokens_end_when_what_they_rest_on_changes(database_url, clock, chan
             assert me(client, token).status_code == 401
 
 
+def test_signing_out_everywhere_ends_old_tokens_that_nobody_has_seen(database_url, clock):
+    """Also where nothing else was signed in, and but for the device it is done on."""
+    app, auth, _ = town(database_url, clock, native=True, prefix="/native-auth")
+    with TestClient(app) as client:
+        ann, bob = moved(client, auth, "ann@example.com"), moved(client, auth, "bob@example.com")
+        token, others = (old_token(one, exp=int(clock()) + DAY) for one in (ann, bob))
+        login = {"login": "ann@example.com", "password": GOOD}
+        mine = bearing(client.post("/native-auth/login", json=login).json()["access_token"])
+        assert client.post("/native-auth/logout-all", json={"keep_current": True}, headers=mine).status_code == 200
+        assert [me(client, one).status_code for one in (token, others)] == [401, 200]
+        assert client.get("/users/me", headers=mine).status_code == 200
+
+
 def test_forged_and_foreign_tokens_are_nobody(sqlite_url, clock):
     """Another secret, algorithm, audience or subject, no signature, and claims that are none."""
     app, auth, _ = town(sqlite_url, clock)

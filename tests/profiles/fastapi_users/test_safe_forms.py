@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from profiles.fastapi_users.town import BETTER, GOOD, OLD, OURS, bearing, moved, old_token, town
@@ -145,7 +146,6 @@ def test_the_hooks_get_the_links_and_nothing_is_mailed_beside_them(sqlite_url, c
             ("verify", "ann@example.com"),
         ]
         assert posted.messages == []
-        assert client.post("/auth/verify", json={"token": told[1][2]}).json()["is_verified"] is True
         reset = {"token": told[0][2], "password": BETTER}
         assert client.post("/auth/reset-password", json=reset).status_code == 200
         assert client.post("/auth/reset-password", json=reset).status_code == 400
@@ -239,11 +239,9 @@ def test_what_cannot_work_is_refused_when_it_is_made(sqlite_url):
         FastAPIUsersProfile(backends={"/a": backend, "/b": AuthenticationBackend("jwt", BearerTransport("x"))})
     with pytest.raises(ConfigurationError, match="insecure_superusers_set_passwords"):
         FastAPIUsersProfile(documented=["anything_goes"])
+    settings = Settings(secrets=[OURS], database=sqlite_url)
     with pytest.raises(ConfigurationError, match="user table"):
-        settings = Settings(secrets=[OURS], database=sqlite_url)
-        Rimlock(settings, profiles=[FastAPIUsersProfile(ids="int")]).install(FastAPI())
+        Rimlock(settings, profiles=[FastAPIUsersProfile(ids="int")])
     rsa = AuthenticationBackend("jwt", BearerTransport("x"), lambda: JWTStrategy(OLD, 3600, algorithm="RS256"))
-    from datetime import date
-
     with pytest.raises(ConfigurationError, match="HS256"):
         FastAPIUsers(lambda: None, [rsa], legacy_until=date(2030, 1, 1))

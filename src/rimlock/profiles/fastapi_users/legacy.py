@@ -47,6 +47,11 @@ class LegacyTokens:
         }
         object.__setattr__(self, "_keys", keys)
 
+    @property
+    def ends(self) -> int:
+        """When the last of them is over, in seconds since the epoch."""
+        return end_of(self.until)
+
     def looks_it(self, token: str) -> bool:
         """Say whether a text, good or not, claims to be an access token of that kind."""
         claims = unverified(token)

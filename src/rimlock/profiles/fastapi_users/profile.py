@@ -21,7 +21,7 @@ from rimlock.features.password_recovery import PasswordRecovery
 from rimlock.profiles.fastapi_users import schemas
 from rimlock.profiles.fastapi_users.desk import DOCUMENTED, Desk, default_manager
 from rimlock.profiles.fastapi_users.entering import Caller
-from rimlock.profiles.fastapi_users.legacy import LegacyTokens
+from rimlock.profiles.fastapi_users.legacy import ISSUER, LegacyTokens
 from rimlock.profiles.fastapi_users.route import handlers
 from rimlock.profiles.fastapi_users.routers import auth_router, register_router, reset_router, verify_router
 from rimlock.profiles.fastapi_users.transports import (
@@ -31,6 +31,7 @@ from rimlock.profiles.fastapi_users.transports import (
     JWTStrategy,
 )
 from rimlock.profiles.fastapi_users.users_router import users_router
+from rimlock.profiles.legacy_tokens import ending
 from rimlock.web.credentials import bearer
 from rimlock.web.mounting import profile_application
 
@@ -73,6 +74,11 @@ class PlacedProfile(Profile):
         """Return what lets the gate, and routes of the host's, know tokens in cookies and old tokens."""
         self._open(context)
         return (_DialectReader(self.desk),)
+
+    def reactions(self, context: Context) -> Mapping[type[Event], Reaction]:
+        """Return what ends old tokens with the sessions of their user, which they are none of."""
+        legacy = self.desk.legacy
+        return {} if legacy is None else ending(context, ISSUER, ends=legacy.ends)
 
     @property
     def documented(self) -> Mapping[str, str]:

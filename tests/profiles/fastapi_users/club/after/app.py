@@ -1,12 +1,14 @@
 """The club."""
 
 from contextlib import asynccontextmanager
+from typing import Annotated
 
 from db import User, make_tables
 from fastapi import Depends, FastAPI
-from rimlock import MappedUsers, Rimlock, Settings
 from schemas import UserCreate, UserRead, UserUpdate
 from users import auth_backend, current_active_user, fastapi_users
+
+from rimlock import MappedUsers, Rimlock, Settings
 
 
 @asynccontextmanager
@@ -26,7 +28,7 @@ app.include_router(fastapi_users.get_users_router(UserRead, UserUpdate), prefix=
 
 
 @app.get("/club-room")
-async def club_room(user: User = Depends(current_active_user)):
+async def club_room(user: Annotated[User, Depends(current_active_user)]):
     """Greet a member."""
     return {"message": f"Good evening, {user.email}"}
 

@@ -1,11 +1,13 @@
 """Where the club keeps its members."""
 
 from collections.abc import AsyncGenerator
+from typing import Annotated
 
 from fastapi import Depends
-from rimlock.profiles.fastapi_users.db import SQLAlchemyBaseUserTableUUID, SQLAlchemyUserDatabase
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
+
+from rimlock.profiles.fastapi_users.db import SQLAlchemyBaseUserTableUUID, SQLAlchemyUserDatabase
 
 DATABASE_URL = "sqlite+aiosqlite:///./club.db"
 
@@ -34,6 +36,6 @@ async def get_session() -> AsyncGenerator[AsyncSession, None]:
         yield session
 
 
-async def get_user_db(session: AsyncSession = Depends(get_session)):
+async def get_user_db(session: Annotated[AsyncSession, Depends(get_session)]):
     """Reach the members."""
     yield SQLAlchemyUserDatabase(session, User)

@@ -1,6 +1,7 @@
 """The club."""
 
 from contextlib import asynccontextmanager
+from typing import Annotated
 
 from db import User, make_tables
 from fastapi import Depends, FastAPI
@@ -25,6 +26,6 @@ app.include_router(fastapi_users.get_users_router(UserRead, UserUpdate), prefix=
 
 
 @app.get("/club-room")
-async def club_room(user: User = Depends(current_active_user)):
+async def club_room(user: Annotated[User, Depends(current_active_user)]):
     """Greet a member."""
     return {"message": f"Good evening, {user.email}"}

@@ -1,6 +1,7 @@
 """Where the club keeps its members."""
 
 from collections.abc import AsyncGenerator
+from typing import Annotated
 
 from fastapi import Depends
 from fastapi_users.db import SQLAlchemyBaseUserTableUUID, SQLAlchemyUserDatabase
@@ -34,6 +35,6 @@ async def get_session() -> AsyncGenerator[AsyncSession, None]:
         yield session
 
 
-async def get_user_db(session: AsyncSession = Depends(get_session)):
+async def get_user_db(session: Annotated[AsyncSession, Depends(get_session)]):
     """Reach the members."""
     yield SQLAlchemyUserDatabase(session, User)

@@ -2,6 +2,7 @@
 
 import uuid
 from pathlib import Path
+from typing import Annotated
 
 from db import User, get_user_db
 from fastapi import Depends, Request
@@ -36,7 +37,7 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, uuid.UUID]):
         write("verify", user.email, token)
 
 
-async def get_user_manager(user_db: SQLAlchemyUserDatabase = Depends(get_user_db)):
+async def get_user_manager(user_db: Annotated[SQLAlchemyUserDatabase, Depends(get_user_db)]):
     """Make the manager for one request."""
     yield UserManager(user_db)
 
