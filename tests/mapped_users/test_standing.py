@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import bcrypt
 import pytest
 from argon2 import PasswordHasher as PlainArgon2
 from fastapi.testclient import TestClient
@@ -33,6 +34,7 @@ from rimlock.core import accounts
 from rimlock.core.mapped_standing import StandingTakenOver
 from rimlock.core.registering import UserDeleted
 from rimlock.crypto.passwords import PasswordMismatch
+from rimlock.retrofit.ownership.system_user import ensure_system
 
 pytestmark = [pytest.mark.req("N1", "N2", "L2"), pytest.mark.anyio]
 WITH_FLAGS = pytest.mark.parametrize("make", [fastapi_users, template], ids=lambda make: make.__name__)
@@ -433,3 +435,23 @@ async def test_a_refresh_asks_the_host_although_nobody_told_us(database_url, how
         else:
             assert after.status_code == 400
             assert (await renewed(client, answer)).status_code == 400
+
+
+@pytest.mark.parametrize("make", [fastapi_users, launch], ids=lambda make: make.__name__)
+async def test_a_user_made_without_a_password_has_none(database_url, make):
+    """Where the host wants a hash, a well-formed one stands that opens nothing; with us the account has no password."""
+    host = make()
+    await made(database_url, host, [])
+    _, auth, _ = fitted(database_url, host)
+    await auth.start()
+    now = auth.context.now()
+    system = await auth.database.write(lambda tx: ensure_system(tx, auth.context.users, "host", now))
+    again = await auth.database.write(lambda tx: ensure_system(tx, auth.context.users, "host", now))
+    held = await auth.database.read(lambda tx: accounts.standing(tx, system))
+    await auth.stop()
+    assert system == again
+    assert held.password_hash is None
+    assert not held.active
+    kept = (await row_of(database_url, host, auth.context.users.columns.key.value(system)))["hashed_password"]
+    if kept is not None:
+        assert not bcrypt.checkpw(GOOD.encode(), kept.encode())

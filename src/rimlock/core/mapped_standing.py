@@ -36,9 +36,12 @@ if TYPE_CHECKING:
 
     Row = Mapping[str, Any] | RowMapping
 
-__all__ = ["MappedAccounts", "StandingTakenOver", "leave"]
+__all__ = ["NO_PASSWORD", "MappedAccounts", "StandingTakenOver", "leave"]
 
 FLAGS = ("active", "verified", "superuser", "password", "created_at")
+NO_PASSWORD = "$2b$12$RimlockHasNoPassword.."
+"""By what is known again what we put where the host wants a hash and there is none."""
+
 OWN, COPY = "own:", "copy:"
 """Whether a hash of ours counts whatever the host has, or only as a better form of what the host has."""
 
@@ -206,7 +209,7 @@ class MappedAccounts:
         wanted = self._wanted(host, kept)
         said |= {"active": wanted["active"], "verified": wanted["verified"], "roles": frozenset(wanted["roles"])}
         if "password_hash" in wanted:
-            said["password_hash"] = wanted["password_hash"] or host["password"] or None
+            said["password_hash"] = wanted["password_hash"] or _usable(host["password"])
         return Account(user_id=user_id, **said)
 
     def _flag(self, host: Row, role: str, ours: bool) -> bool:  # noqa: FBT001 - a value, not a switch
@@ -232,6 +235,11 @@ def _first_epoch(tx: Transaction, user_id: str) -> int:
     """Return the epoch a new account begins with: after that of whoever had this key, which a database may reuse."""
     told = select(func.max(journal.c.value)).where(journal.c.kind == "user", journal.c.subject == user_id)
     return tx.value(told) or 0
+
+
+def _usable(password_hash: str | None) -> str | None:
+    """Return a hash of the host's, None for what only stands where it wants one."""
+    return None if not password_hash or password_hash.startswith(NO_PASSWORD) else password_hash
 
 
 def _print(password_hash: str | None) -> str:

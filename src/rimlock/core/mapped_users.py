@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from rimlock.core.clock import system_clock
 from rimlock.core.errors import AuthError, ConfigurationError, InvalidRequest
 from rimlock.core.mapped_columns import USUAL, Columns, Usual, columns_of, moment, require_room, seconds
-from rimlock.core.mapped_standing import MappedAccounts
+from rimlock.core.mapped_standing import NO_PASSWORD, MappedAccounts
 from rimlock.core.normal import avatar_form, display_form, email_forms, profile_form, username_forms
 from rimlock.core.users import EDITABLE, NewUser, RegistrationConflict, User, vars_of
 
@@ -209,8 +209,7 @@ class MappedUsers:
         """Return what stands where the host wants a hash and there is none: a well-formed one of no password."""
         if self.columns["password"].nullable:
             return None
-        salt = "".join(choice(_BCRYPT) for _ in range(21)) + choice(".Oeu")
-        return "$2b$12$" + salt + "".join(choice(_BCRYPT) for _ in range(30)) + choice(_BCRYPT[::4])
+        return NO_PASSWORD + "".join(choice(_BCRYPT) for _ in range(30)) + choice(_BCRYPT[::4])
 
     def _living(self) -> list[ColumnElement[bool]]:
         return [] if self.columns.living is None else [self.columns.living]
