@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rimlock.core.registering import Known
     from rimlock.feature import Context
 
-__all__ = ["PURPOSE", "request"]
+__all__ = ["PURPOSE", "mail_to", "request"]
 
 PURPOSE = "reset-password"
 
@@ -35,6 +35,12 @@ async def request(context: Context, email: str) -> None:
     require_wellformed({"email": email})
     async with await context.limits.visit(PURPOSE, acting().address):
         await context.database.write(lambda tx: _requested(context, tx, email))
+
+
+def mail_to(context: Context, tx: Transaction, known: Known) -> None:
+    """Mail a link in this transaction to somebody whose account was made for them, to choose a password by."""
+    to, now = known.user.email, context.now()
+    links.mail(tx, context.post, _link(context), known, to=to, bound=_bound(known, to), now=now)
 
 
 def _requested(context: Context, tx: Transaction, email: str) -> None:
