@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import httpx2
 import pytest
@@ -142,6 +143,16 @@ def test_sign_ins_that_are_never_finished_do_not_pile_up(sqlite_url, clock, stub
         assert "code" in told(come_back(client, brought))
 
 
+@pytest.mark.attack("header injection")
+def test_cookies_of_others_are_not_repeated(sqlite_url, clock, stub):
+    """What looks like one of ours, and has another form, is left alone: no header of ours is made of it."""
+    app, _, _ = installed(sqlite_url, clock, at(stub))
+    strange = "; ".join(f"__Host-rimlock-oauth-{name}=x" for name in ("<b>", "a,b", "A" * 70, "é", "x y", "z:z"))
+    with browser(app) as client:
+        answer = client.get("/auth/oauth/stub", headers={"Cookie": strange.encode("latin-1")})
+    assert len(answer.headers.get_list("set-cookie")) == 1
+
+
 def test_a_sign_in_takes_ten_minutes_at_most(sqlite_url, clock, stub):
     """Then it was not begun any more."""
     app, _, _ = installed(sqlite_url, clock, at(stub))
@@ -234,6 +245,17 @@ def test_a_code_of_the_address_is_worth_nothing_in_another_browser(sqlite_url, c
         assert fetch(victim, theirs).json()["code"] == "challenge_refused"
         assert fetch(thief, code, code_verifier="v" * 43).json()["code"] == "challenge_refused"
         assert fetch(victim, code).status_code == 200
+
+
+def test_access_logs_show_neither_code_nor_state(sqlite_url, clock, stub, caplog):
+    """Of the provider or of ours: the lines a server writes of our addresses do not hold them."""
+    app, _, _ = installed(sqlite_url, clock, at(stub))
+    with browser(app), caplog.at_level(logging.INFO, logger="uvicorn.access"):
+        line = '%s - "%s %s HTTP/%s" %d', "127.0.0.1", "GET", "/auth/oauth/callback/stub?code=c-1&state=s-1", "1.1", 302
+        logging.getLogger("uvicorn.access").info(*line)
+    assert "/auth/oauth/callback/stub?code=" in caplog.text
+    assert "c-1" not in caplog.text
+    assert "s-1" not in caplog.text
 
 
 def test_a_code_is_good_for_a_minute(sqlite_url, clock, stub):

@@ -290,6 +290,17 @@ def test_a_provider_that_is_gone_is_told_as_such(sqlite_url, clock, stub):
     assert [event.reason for event in of_kind(events, SocialLoginFailed)] == ["unreachable"]
 
 
+def test_strangers_do_not_fill_the_audit_while_a_provider_is_down(sqlite_url, clock, stub):
+    """Each failure is a row; so they are counted, and the next one is told to come back later, in vain for the log."""
+    stub.answers["/.well-known/openid-configuration"] = saying(500, {})
+    app, _, events = installed(sqlite_url, clock, at(stub), login_rate=3)
+    with browser(app) as client:
+        found = [client.get("/auth/oauth/stub").json()["code"] for _ in range(6)]
+    assert found == ["social_provider_failed"] * 3 + ["too_many_attempts"] * 3
+    assert len(of_kind(events, SocialLoginFailed)) == 3
+    assert stub.asked.count("/.well-known/openid-configuration") == 1
+
+
 METADATA = {
     "another issuer": ({"issuer": "https://evil.example"}, "other_issuer"),
     "no issuer": ({"issuer": None}, "other_issuer"),

@@ -189,7 +189,7 @@ def _identities(router: APIRouter, context: Context, social: Social) -> None:
 async def _begun(
     social: Social, provider: str, wanted: str, *, challenge: str = "", linking: Principal | None = None
 ) -> Begun:
-    """Begin. Raises NotFound, NextRefused, ProviderFailed, SenderMissing."""
+    """Begin. Raises NotFound, NextRefused, ProviderFailed, TooManyAttempts, SenderMissing."""
     return await social.begin(provider, next=wanted, challenge=challenge, linking=linking)
 
 

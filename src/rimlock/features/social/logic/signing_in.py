@@ -118,7 +118,7 @@ class Social:
 
         `redirect_uri`: where the provider sends the browser back, our own route unless given: of settings, never of a
         request. `challenge`: of a page that will fetch the tokens by its verifier (RFC 7636, S256).
-        Raises NotFound, NextRefused, ProviderFailed, SenderMissing.
+        Raises NotFound, NextRefused, ProviderFailed, TooManyAttempts, SenderMissing.
         """
         provider, page = self.provider(name), self.page(next)
         begun = Transaction(
@@ -133,7 +133,9 @@ class Social:
         try:
             url = await authorization_url(provider, self._issuers[name], begun)
         except NoReply as error:
-            raise await self._failed(name, error) from None
+            # What nobody is waiting for costs nothing; only failures are written, and so they are counted.
+            async with await self.context.limits.secret("social", acting().address, ProviderFailed):
+                raise await self._failed(name, error) from None
         return Begun(url=url, id=cookie_id(begun.state), carried=sealed(self.context.root, begun))
 
     def recall(self, name: str, answer: Answer, carried: str | None) -> Transaction:
