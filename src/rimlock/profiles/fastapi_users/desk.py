@@ -58,7 +58,8 @@ class Desk:
     ) -> None:
         """Raise ConfigurationError for two backends of one name, and for a choice there is not."""
         self.backends = tuple(backends)
-        self.manager, self.ids, self.legacy = manager, ids, legacy
+        self.manager, self.legacy = manager, legacy
+        self.ids: Ids = ids
         self.documented = frozenset(documented)
         if len({one.name for one in self.backends}) != len(self.backends):
             raise ConfigurationError("two authentication backends have one name; routes are named by it")

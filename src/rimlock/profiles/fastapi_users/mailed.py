@@ -122,7 +122,7 @@ async def _reset_converted(context: Context, legacy: LegacyTokens, token: str, i
         await context.passwords.verify(str(claimed.claims.get("password_fgpt")), known.account.password_hash or "")
     except (PasswordMismatch, HashUnreadable, PasswordUnusable, VerifierMissing):
         raise ChallengeRefused from None
-    bound = {"email": key_of(known.user.email), "epoch": known.account.epoch}
+    bound: dict[str, str | int] = {"email": key_of(known.user.email), "epoch": known.account.epoch}
     return await context.database.write(lambda tx: _issued(context, tx, RESET, known.user.id, bound))
 
 

@@ -49,7 +49,11 @@ __all__ = ["FastAPIUsers", "FastAPIUsersProfile", "PlacedProfile"]
 
 UP = TypeVar("UP")
 ID = TypeVar("ID")
-_ID_TYPES: dict[str, Any] = {"uuid": UUID, "int": int, "text": str}
+_SCHEMAS: dict[str, Any] = {
+    "uuid": schemas.BaseUser[UUID],
+    "int": schemas.BaseUser[int],
+    "text": schemas.BaseUser[str],
+}
 
 
 class PlacedProfile(Profile):
@@ -128,7 +132,7 @@ class FastAPIUsersProfile(PlacedProfile):
             (prefix, "auth", auth_router(desk, one, requires_verification=requires_verification))
             for prefix, one in placed.items()
         ]
-        named = user or schemas.BaseUser[_ID_TYPES[ids]]
+        named = user or _SCHEMAS[ids]
         self._add(register, "auth", lambda: register_router(desk, named, create))
         self._add(reset, "auth", lambda: reset_router(desk))
         self._add(verify, "auth", lambda: verify_router(desk, named))

@@ -130,7 +130,7 @@ def _logout(router: APIRouter, desk: Desk, backend: AuthenticationBackend, *, ve
         await entering.sign_out(desk.context, caller, desk.legacy)
         return backend.transport.signed_out()
 
-    responses = {**UNAUTHORIZED, **({204: {"model": None}} if backend.transport.bodiless else {})}
+    responses: Responses = {**UNAUTHORIZED, **({204: {"model": None}} if backend.transport.bodiless else {})}
     types = {"caller": Annotated[Caller, Depends(desk.caller(active=True, verified=verified))]}
     place(router, "POST", "/logout", logout, types, name=f"auth:{backend.name}.logout", responses=responses)
 

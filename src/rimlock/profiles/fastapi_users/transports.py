@@ -21,8 +21,6 @@ from rimlock.web.credentials import bearer
 from rimlock.web.problems import SAFE_HEADERS
 
 if TYPE_CHECKING:
-    from fastapi.security.base import SecurityBase
-
     from rimlock.web.browser import Browser
     from rimlock.web.credentials import Scope
 
@@ -34,7 +32,7 @@ _HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
 class Transport(Protocol):
     """Takes a token from a request and puts one into an answer. `bodiless`: its answers have none."""
 
-    scheme: SecurityBase
+    scheme: Any
     bodiless: bool
 
     def token(self, scope: Scope) -> str | None:

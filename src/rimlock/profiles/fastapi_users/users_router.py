@@ -62,7 +62,7 @@ def _me(router: APIRouter, desk: Desk, user_schema: Any, update_schema: Any, *, 
             _renew_cookie(desk, known, caller, request, response)
         return await _told(desk, known, user_update, user_manager, request, user_schema, safe=True)
 
-    types = {"caller": Annotated[Caller, Depends(desk.caller(active=True, verified=verified))]}
+    types: dict[str, Any] = {"caller": Annotated[Caller, Depends(desk.caller(active=True, verified=verified))]}
     options = {"response_model": user_schema}
     place(router, "GET", "/me", me, types, name="users:current_user", responses=UNAUTHORIZED, **options)
     types = {**types, "user_update": update_schema, "user_manager": manager_of(desk)}
@@ -87,7 +87,7 @@ def _others(router: APIRouter, desk: Desk, user_schema: Any, update_schema: Any,
     async def delete_user(request: Request, caller: Any, user: Any, user_manager: Any) -> None:
         await _deleted(desk, user, caller, user_manager, request)
 
-    types = {"user": Annotated[Any, Depends(found)]}
+    types: dict[str, Any] = {"user": Annotated[Any, Depends(found)]}
     options = {"response_model": user_schema}
     place(router, "GET", "/{id}", get_user, types, name="users:user", responses=FORBIDDEN, **options)
     types |= {"caller": superuser, "user_manager": manager_of(desk)}
