@@ -52,7 +52,9 @@ async def test_a_message_is_sent_once_and_what_it_said_is_gone(database_url, clo
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("at", STAGES)
-@pytest.mark.parametrize("how", ["451 later", "550 never", "drop", "hang", "banana", "299 fine?", "\xff\x00"])
+@pytest.mark.parametrize(
+    "how", ["451 later", "550 never", "drop", "hang", "banana", "999 what?", "299 fine?", "\xff\x00"]
+)
 async def test_a_server_that_misbehaves_loses_nothing(sqlite_url, clock, at, how):
     """At each stage: refused for now, for good, broken off, hung, or answered nonsense. A good server gets it later.
 

@@ -60,8 +60,8 @@ async def until(condition):
 async def test_a_posted_message_wakes_the_worker(database_url):
     """It is sent without anybody asking for it; who made the request is not who sends."""
     _, auth, gathered, events = on_an_application(database_url)
+    token = begin(Acting(actor="user:7", address="192.0.2.1"))
     async with running(auth):
-        token = begin(Acting(actor="user:7", address="192.0.2.1"))
         await post(auth)
         end(token)
         async with asyncio.timeout(20):

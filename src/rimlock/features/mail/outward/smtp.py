@@ -28,7 +28,7 @@ CONNECT_SECONDS = 15.0
 FAREWELL_SECONDS = 2.0
 _FINAL = {"rcpt", "data"}
 _NEEDS_LOGIN = 530
-_LEAST_REPLY, _LEAST_FINAL, _CLOSING = 400, 500, 421
+_LEAST_REPLY, _LEAST_FINAL, _LAST, _CLOSING = 400, 500, 599, 421
 
 
 class Smtp:
@@ -121,7 +121,7 @@ class _SmtpLane:
 
     def _refused(self, code: int) -> NotSent:
         """Put a reply into words. One that is no refusal at all (a server that lies) is no yes either."""
-        if not _LEAST_REPLY <= code < 2 * _LEAST_FINAL:
+        if not _LEAST_REPLY <= code <= _LAST:
             return NotSent(f"{self._stage}: a reply that means nothing", broken=True)
         final = self._stage in _FINAL and _LEAST_FINAL <= code != _NEEDS_LOGIN
         about_the_way = self._stage not in _FINAL or code in {_CLOSING, _NEEDS_LOGIN}
