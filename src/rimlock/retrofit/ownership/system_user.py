@@ -9,7 +9,7 @@ in a table of the host's without such a field it stays.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rimlock.core import accounts
 from rimlock.core.errors import ConfigurationError
@@ -57,7 +57,7 @@ def release_system(tx: Transaction, users: Users, host: str, now: int) -> bool:
 
 
 def _make(tx: Transaction, users: Users, host: str, now: int) -> str:
-    fields = {"display_name": "System", "profile": {MARK: [host]}}
+    fields: dict[str, Any] = {"display_name": "System", "profile": {MARK: [host]}}
     user = users.create(tx, NewUser(email=EMAIL, **{name: fields[name] for name in offered(users, fields)}), now)
     accounts.open_account(tx, user.id, now=now)
     accounts.set_active(tx, user.id, active=False, now=now)
