@@ -6,7 +6,7 @@ Source: OWASP ASVS 5.0 V8.2.1, V8.2.2, V14.2.6, V15.3.3; design section 7.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Path
@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 __all__ = ["subscription_routes"]
 
 FRESH_SECONDS = 15 * 60
-ADMIN = frozenset({"admin"})
-TOKEN = frozenset({"token"})
 
-SignedIn = Annotated[Principal, require(Requirement(credentials=TOKEN))]
-Administrator = Annotated[Principal, require(Requirement(credentials=TOKEN, any_role=ADMIN))]
-FreshAdministrator = Annotated[Principal, require(Requirement(credentials=TOKEN, any_role=ADMIN, fresh=FRESH_SECONDS))]
+ADMINISTRATOR = Requirement(credentials=frozenset({"token"}), any_role=frozenset({"admin"}))
+FRESH = Requirement(credentials=frozenset({"token"}), any_role=frozenset({"admin"}), fresh=FRESH_SECONDS)
+
+SignedIn = Annotated[Principal, require(Requirement(credentials=frozenset({"token"})))]
+Administrator = Annotated[Principal, require(ADMINISTRATOR)]
+FreshAdministrator = Annotated[Principal, require(FRESH)]
 UserId = Annotated[str, Path(max_length=64)]
 Reference = Annotated[str | None, Field(min_length=1, max_length=255)]
 Moment = Annotated[AwareDatetime | None, Field(strict=False)]
@@ -53,9 +54,14 @@ class SubscriptionForm(BaseModel):
 
     def subscription(self) -> logic.Subscription:
         """Return it as it is kept."""
-        given: dict[str, Any] = {name: getattr(self, name) for name in type(self).model_fields}
-        times = {name: _seconds(value) for name, value in given.items() if isinstance(value, datetime)}
-        return logic.Subscription(**given | times)
+        return logic.Subscription(
+            customer_id=self.customer_id,
+            plan_id=self.plan_id,
+            subscription_id=self.subscription_id,
+            status=self.status,
+            last_renewal=_seconds(self.last_renewal),
+            next_renewal=_seconds(self.next_renewal),
+        )
 
 
 class SubscriptionAnswer(BaseModel):
@@ -96,5 +102,5 @@ def _shown(found: logic.Subscription) -> dict[str, Any]:
     return fields | times
 
 
-def _seconds(value: datetime) -> int:
-    return int(value.astimezone(UTC).timestamp())
+def _seconds(value: datetime | None) -> int | None:
+    return None if value is None else int(value.timestamp())
