@@ -190,6 +190,10 @@ async def test_a_temporary_password_is_none_of_the_hosts(database_url):
             with pytest.raises(PasswordMismatch):
                 hasher.verify(kept, password)
         assert (await signed_in(client, "user2@example.com")).status_code == 401
+        await set_host(database_url, host, 2, hashed_password=bcrypted("what the host set"))
+        assert (await signed_in(client, "user2@example.com", temporary)).status_code == 401
+        assert (await signed_in(client, "user2@example.com", "what the host set")).status_code == 200
+        temporary = (await client.post(path, headers=boss)).json()["temporary_password"]
         pending = await signed_in(client, "user2@example.com", temporary)
         assert pending.json()["code"] == "password_change_required"
         form = {"pending_token": pending.json()["pending_token"], "new_password": BETTER}

@@ -201,13 +201,15 @@ class MappedAccounts:
         if "password" in self.users.columns and ours["host_mark"] not in {OWN, OWN + _print(host["password"])}:
             wanted["host_mark"] = mark = COPY + _print(host["password"])
             wanted["password_hash"] = ours["password_hash"] if ours["host_mark"] == mark else None
+            if (ours["host_mark"] or "").startswith(OWN):  # the host put another in place of a temporary one
+                wanted |= {"must_change_password": False, "password_expires_at": None}
         return wanted
 
     def _together(self, user_id: str, host: RowMapping, ours: RowMapping | None) -> Account:
         kept: Row = ours or {**_NOTHING, **_UNMARKED}
         said = {name: kept[name] for name in Account.__dataclass_fields__ if name != "user_id"}
         wanted = self._wanted(host, kept)
-        said |= {"active": wanted["active"], "verified": wanted["verified"], "roles": frozenset(wanted["roles"])}
+        said |= {name: value for name, value in wanted.items() if name in said} | {"roles": frozenset(wanted["roles"])}
         if "password_hash" in wanted:
             said["password_hash"] = wanted["password_hash"] or _usable(host["password"])
         return Account(user_id=user_id, **said)
