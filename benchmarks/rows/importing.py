@@ -11,7 +11,7 @@ from workspace import Workspace
 __all__ = ["rows"]
 
 SMALL = 5_000
-GOAL_RATE, GOAL_GROWTH = 1_500, 25
+GOAL_RATE, GOAL_GROWTH = 2_500, 25
 
 
 def rows(space: Workspace) -> Iterator[Row]:
@@ -29,12 +29,12 @@ def rows(space: Workspace) -> Iterator[Row]:
         if found.count != number:
             raise SystemExit(f"{found.count} of {number} accounts are on {kind}")
         yield Row(
-            name=f"import of {number:,} accounts, {kind}",
-            value=Spread(*[number / found.seconds] * 3),
+            name=f"import of {number:,} accounts, {kind}: per second of processor",
+            value=Spread(*[number / found.processor] * 3),
             unit="/s",
             goal=GOAL_RATE,
             at_least=True,
-            note=f"start of the process included; a second run looks at {number / again:,.0f}/s",
+            note=f"by the clock {number / found.seconds:,.0f}/s; a second run {number / again:,.0f}/s",
         )
         yield Row(
             name=f"import of {number:,} accounts, {kind}: memory",

@@ -124,6 +124,31 @@ def test_an_address_that_is_here_already_is_linked_only_when_both_proved_it(riml
     assert rows(url, "SELECT count(*) FROM auth_import") == [(0,)]
 
 
+def test_two_rows_of_one_source_never_become_one_person(rimlock):
+    """A row that is added there in another spelling of an address is refused, with --link as well."""
+    url = rimlock.url
+    fastapi_users(url)
+    insert(url, "user", person(1, "ann@bücher.example"))
+    rimlock(*IMPORT, url, "--apply")
+    insert(url, "user", person(2, "ann@xn--bcher-kva.example"))
+    done = rimlock(*IMPORT, url, "--apply", "--link", "--json")
+    assert (counts(done), done.json["why"]) == ({"known": 1, "refused": 1}, {"email_repeated": 1})
+
+
+def test_two_imports_at_once_make_everybody_once(rimlock):
+    """Two processes take over the same source: each person is made by one of them, and known to the other."""
+    url, number = rimlock.url, 1_000
+    fastapi_users(url)
+    _fill(url, number)
+    rimlock("db", "upgrade")
+    environment = {**os.environ, "DATABASE_URL": url, "RIMLOCK_SECRETS": SECRET}
+    command = [sys.executable, "-m", "rimlock.cli", *IMPORT, url, "--apply", "--batch", "40", "--json"]
+    both = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [json.loads(process.communicate()[0]) for process in both]
+    assert [one["new"] + one["known"] for one in told] == [number, number]
+    assert sum(one["new"] for one in told) == _whole(url) == number
+
+
 def test_undo_removes_what_the_import_made_and_keeps_who_came_since(rimlock):
     """Accounts somebody used stay unless told otherwise; failed attempts of strangers are no use; the rest goes."""
     url = rimlock.url

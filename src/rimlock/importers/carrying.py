@@ -133,6 +133,7 @@ def _open(batch: _Batch, one: Fit) -> None:
     batch.put("account", account | {"password_changed_at": now if one.password_hash else None})
     _remember(batch, one.row, user_id, made=True)
     batch.here.emails[one.email_key] = batch.here.usernames[one.username_key or ""] = user_id
+    batch.here.brought.add(user_id)
     batch.tx.emit(UserRegistered(at=now, user_id=user_id, by="import", roles=one.roles))
     for held in one.identities:
         _identify(batch, one, user_id, held)
@@ -144,6 +145,7 @@ def _link(batch: _Batch, one: Fit, user_id: str) -> None:
     """Let a row lead to an account that was here before. Of its logins only proven ones come along, never a hash."""
     batch.carried.unmapped.update(one.unmapped)
     _remember(batch, one.row, user_id, made=False)
+    batch.here.brought.add(user_id)
     batch.tx.emit(ImportLinked(at=batch.now, user_id=user_id, source=batch.choice.source))
     for held in one.identities:
         if held.verified and _identify(batch, one, user_id, held):

@@ -80,6 +80,8 @@ def _known(one: Fit, row: RowMapping, here: Here) -> Verdict:
 def _meeting(one: Fit, holder: str, here: Here, choice: Choice) -> Verdict:
     """Judge an address that is here already. Only a proof on both sides says that it is the same person."""
     account = here.accounts.get(holder)
+    if holder in here.brought:
+        return Verdict("refused", holder, "email_repeated")
     if not choice.link:
         return Verdict("refused", holder, "email_known_here")
     if account is None or not account["verified"] or not one.verified:

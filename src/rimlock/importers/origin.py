@@ -91,7 +91,11 @@ class TableOrigin(Origin):
         after = None
         while rows := await self.source.ask(lambda tx, after=after: self.layout.users.page(tx, after, NAMES_AT_ONCE)):  # type: ignore[misc]
             after = rows[-1]["id"]
-            yield [Name(text_of(row["id"]), text_of(row.get("email")), self.layout.name(row)) for row in rows]
+            yield [self._name(row) for row in rows]
+
+    def _name(self, row: Row) -> Name:
+        named = text_of(row["id"]) if row["id"] is None else self.layout.row(row)
+        return Name(named, text_of(row.get("email")), self.layout.name(row))
 
     async def records(self, size: int) -> AsyncIterator[list[Record | Unfit]]:
         """See Origin.records."""

@@ -42,6 +42,8 @@ class Here:
     users: dict[str, RowMapping] = field(default_factory=dict)
     accounts: dict[str, RowMapping] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
+    brought: set[str] = field(default_factory=set)
+    """Accounts of the addresses in the batch that this source brought, or leads to."""
     identities: dict[tuple[str, str], str] = field(default_factory=dict)
     customers: dict[str, str] = field(default_factory=dict)
     subscribed: set[str] = field(default_factory=set)
@@ -59,6 +61,7 @@ def look_around(tx: Transaction, fits: Sequence[Fit], choice: Choice) -> Here:
     here.users = {row["id"]: row for row in _in(tx, schema.user, users.id, met | named)}
     here.accounts = {row["user_id"]: row for row in _in(tx, schema.account, schema.account.c.user_id, met)}
     here.used = used_since(tx, [row for row in here.imported.values() if row["made"] and row["user_id"]], here)
+    here.brought = _brought(tx, set(here.emails.values()), choice.source)
     _look_at_belongings(tx, fits, here, met)
     return here
 
@@ -91,6 +94,12 @@ def _imported(tx: Transaction, fits: Iterable[Fit], source: str) -> dict[str, Ro
     table = schema.imported
     query = select(table).where(table.c.source == source, table.c.source_id.in_([one.row for one in fits]))
     return {row["source_id"]: row for row in tx.all(query)}
+
+
+def _brought(tx: Transaction, ids: set[str], source: str) -> set[str]:
+    table = schema.imported
+    query = select(table.c.user_id).where(table.c.source == source, table.c.user_id.in_(list(ids)))
+    return {row["user_id"] for row in tx.all(query)} if ids else set()
 
 
 def _look_at_belongings(tx: Transaction, fits: Iterable[Fit], here: Here, met: set[str]) -> None:
