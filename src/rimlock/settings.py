@@ -288,7 +288,7 @@ def _parsed(name: str, text: str) -> Any:
             return int(text)
         if name in _SWITCHES:
             return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
-        readers = {"config": Path, "mail_templates": Path, "default_stage": Stage, "social": _providers}
+        readers: dict[str, Any] = {"config": Path, "mail_templates": Path, "default_stage": Stage, "social": _providers}
         return readers.get(name, str)(text)
     except (ValueError, KeyError, OverflowError):
         raise ConfigurationError(f"RIMLOCK_{name.upper()} is not understood; write {_wanted(name)}") from None
