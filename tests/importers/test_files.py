@@ -137,3 +137,20 @@ def test_a_hash_is_what_was_stored_there(rimlock_on_sqlite, tmp_path):
     with client_on(rimlock_on_sqlite.url) as client:
         assert sign_in(client, "ann@example.com").status_code == 200
     assert rows(rimlock_on_sqlite.url, "SELECT password_hash FROM auth_account")[0][0].startswith("nfc1$argon2id$")
+
+
+def test_a_profile_the_application_refuses_is_left_out(rimlock_on_sqlite, tmp_path):
+    """With --app the fields are those that the application defines; the person is taken over without them."""
+    (tmp_path / "fitted_with_fields.py").write_text(
+        "from fastapi import FastAPI\nfrom pydantic import BaseModel\n"
+        "from rimlock import Rimlock\nfrom rimlock.features.profile import ProfileFeature\n"
+        "class Fields(BaseModel):\n    bio: str = ''\n"
+        "app = FastAPI()\n"
+        "Rimlock.from_env(also=[ProfileFeature(fields=Fields)]).install(app)\n"
+    )
+    ann, bob = ({"id": number, "email": f"u{number}@example.com"} for number in (1, 2))
+    place = file_of(tmp_path, ann | {"profile": {"bio": "hello"}}, bob | {"profile": {"shoe": 44}})
+    done = rimlock_on_sqlite("import", "jsonl", place, "--app", "fitted_with_fields:app", "--apply", "--json").json
+    assert (done["new"], done["notes"]) == (2, [{"row": "2", "note": "profile_left_out"}])
+    found = rows(rimlock_on_sqlite.url, "SELECT email, profile FROM auth_user ORDER BY email")
+    assert found == [("u1@example.com", '{"bio": "hello"}'), ("u2@example.com", "{}")]

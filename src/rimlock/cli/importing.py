@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rimlock.cli.running import Config, Json, group, on_installation
+from rimlock.cli.running import Application, Config, Json, group, on_installation
 from rimlock.cli.showing import plain, show_json
 from rimlock.core.errors import ConfigurationError
 
@@ -78,6 +78,7 @@ def _kind(kind: str, purpose: str) -> Callable[..., None]:
         without_second_factor: WithoutFactor = False,
         batch: Batch = 250,
         refusals: Refusals = None,
+        app: Application = None,
         config: Config = None,
         as_json: Json = False,
     ) -> None:
@@ -97,7 +98,7 @@ def _kind(kind: str, purpose: str) -> Callable[..., None]:
         )
         wanted = Wanted(_pairs("--table", table), _pairs("--column", column), _pairs("--field", field))
         run = _Run(kind, _place(source), choice, wanted, batch, apply=apply, as_json=as_json)
-        return _bring(run, refusals, config)
+        return _bring(run, refusals, app, config)
 
     command.__doc__ = purpose
     return command
@@ -125,9 +126,9 @@ class _Run:
         return within
 
 
-def _bring(run: _Run, refusals: Path | None, config: Path | None) -> None:
+def _bring(run: _Run, refusals: Path | None, app: str | None, config: Path | None) -> None:
     with _opened(refusals) as file:
-        report = on_installation(run.work(file), config=config)
+        report = on_installation(run.work(file), config=config, app=app)
     if run.as_json:
         show_json(_as_json(report))
     else:

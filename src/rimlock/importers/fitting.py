@@ -8,7 +8,7 @@ Pure: a record and the operator's choice in, what fits or why it does not out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,13 +19,12 @@ from rimlock.importers.issuers import ISSUERS
 from rimlock.importers.records import Elsewhere, HeldKey, Record, RowUnfit, Unfit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rimlock.importers.twins import Twins
 
 __all__ = ["Choice", "Fit", "fit"]
 
 T = TypeVar("T")
+Check = Callable[[Mapping[str, Any]], Any]
 LONGEST_ROW, LONGEST_ID, LONGEST_LOCALE, LONGEST_TEXT = 255, 64, 35, 255
 LONGEST_PROVIDER, LONGEST_STATUS, LONGEST_KEY_NAME = 64, 64, 200
 
@@ -78,8 +77,8 @@ class Fit:
         return self.record.row
 
 
-def fit(record: Record, choice: Choice, twins: Twins, *, now: int) -> Fit | Unfit:
-    """Return a record in our forms, or why it is not taken over."""
+def fit(record: Record, choice: Choice, twins: Twins, *, now: int, check: Check = profile_form) -> Fit | Unfit:
+    """Return a record in our forms, or why it is not taken over. `check`: raises for a profile the host refuses."""
     try:
         _require_taken(record, choice, twins)
         email, email_key = _email(record.email)
@@ -88,10 +87,10 @@ def fit(record: Record, choice: Choice, twins: Twins, *, now: int) -> Fit | Unfi
     for kind, name in (("email", record.email), ("username", record.username)):
         if others := twins.of(kind, name, record.row):
             return Unfit(record.row, f"{kind}_repeated", others)
-    return _fitted(record, choice, email, email_key, now)
+    return _fitted(record, choice, (email, email_key), now, check)
 
 
-def _fitted(record: Record, choice: Choice, email: str, email_key: str, now: int) -> Fit:
+def _fitted(record: Record, choice: Choice, email: tuple[str, str], now: int, check: Check) -> Fit:
     notes = list(record.notes)
     no_name: tuple[str | None, str | None] = (None, None)
     username, username_key = _or_note(notes, "username_left_out", _username, record.username, no_name)
@@ -103,13 +102,13 @@ def _fitted(record: Record, choice: Choice, email: str, email_key: str, now: int
         notes.append("second_factor_left_out")
     return Fit(
         record=record,
-        email=email,
-        email_key=email_key,
+        email=email[0],
+        email_key=email[1],
         username=username,
         username_key=username_key,
         display_name=_or_note(notes, "display_name_left_out", display_form, record.display_name, ""),
         avatar_url=_or_note(notes, "avatar_left_out", avatar_form, record.avatar_url, ""),
-        profile=_or_note(notes, "profile_left_out", profile_form, record.profile, {}),
+        profile=_or_note(notes, "profile_left_out", lambda held: _profile(held, check), record.profile, {}),
         password_hash=None if kind == "unknown" else record.password_hash,
         kind=kind,
         active=record.active or (record.inactive_until is not None and record.inactive_until <= now),
@@ -146,6 +145,13 @@ def _email(address: str) -> tuple[str, str]:
 
 def _username(name: str | None) -> tuple[str | None, str | None]:
     return (None, None) if name is None else username_forms(name)
+
+
+def _profile(held: Mapping[str, Any], check: Check) -> dict[str, Any]:
+    """Return the fields, once the application has nothing against them; it is not asked about none."""
+    if held:
+        check(held)
+    return profile_form(held)
 
 
 def _or_note(notes: list[str], note: str, form: Callable[[Any], T], value: Any, otherwise: T) -> T:

@@ -135,7 +135,7 @@ async def _batch(
     context: Context, page: Sequence[Record | Unfit], choice: Choice, twins: Twins, *, apply: bool
 ) -> tuple[list[Unfit], Carried]:
     now = context.now()
-    judged = [one if isinstance(one, Unfit) else fit(one, choice, twins, now=now) for one in page]
+    judged = [one if isinstance(one, Unfit) else _fit(context, one, choice, twins, now) for one in page]
     unfit = [one for one in judged if isinstance(one, Unfit)]
     fits, twice = _once([one for one in judged if isinstance(one, Fit)])
 
@@ -150,6 +150,10 @@ async def _batch(
         except IntegrityError:  # somebody registered one of these names at this moment: judge again
             continue
     raise Unavailable
+
+
+def _fit(context: Context, one: Record, choice: Choice, twins: Twins, now: int) -> Fit | Unfit:
+    return fit(one, choice, twins, now=now, check=context.fields.check)
 
 
 def _once(fits: list[Fit]) -> tuple[list[Fit], list[Unfit]]:
