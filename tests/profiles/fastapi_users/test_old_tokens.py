@@ -131,6 +131,7 @@ def test_signing_out_everywhere_ends_old_tokens_that_nobody_has_seen(database_ur
         assert client.get("/users/me", headers=mine).status_code == 200
 
 
+@pytest.mark.attack("token forgery")
 def test_forged_and_foreign_tokens_are_nobody(sqlite_url, clock):
     """Another secret, algorithm, audience or subject, no signature, and claims that are none."""
     app, auth, _ = town(sqlite_url, clock)
@@ -172,6 +173,7 @@ def _decoded(text):
     return urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
+@pytest.mark.attack("weak HMAC secret")
 @pytest.mark.parametrize("secret", ["SECRET", "changeme" * 4, "a" * 32, "short"])
 def test_a_secret_that_can_be_guessed_is_not_taken(secret):
     """Whoever guesses it makes tokens for everybody, until the date."""
@@ -209,6 +211,7 @@ def test_an_old_reset_link_works_once(database_url, clock):
         )
 
 
+@pytest.mark.attack("cross-purpose use of a link")
 def test_old_links_of_another_kind_or_user_are_bad(sqlite_url, clock):
     """A fingerprint of another hash, a token that signs in, one that is over, and one that proves an address."""
     app, auth, _ = town(sqlite_url, clock, login_rate=6)

@@ -78,6 +78,7 @@ SENT = {
 }
 
 
+@pytest.mark.attack("login CSRF")
 @pytest.mark.parametrize("sent", SENT.values(), ids=SENT.keys())
 @pytest.mark.parametrize("asked", [(), ("insecure_cookies_from_any_origin",)])
 def test_a_cookie_counts_for_pages_of_ours_alone(sqlite_url, clock, sent, asked):
@@ -119,6 +120,7 @@ def test_a_changed_password_renews_the_cookie_it_came_by(sqlite_url, clock):
         assert client.get("/users/me", headers={"Cookie": f"fastapiusersauth={before}"}).status_code == 401
 
 
+@pytest.mark.attack("password guessing from one address")
 def test_sign_ins_are_limited_and_the_answer_says_when_to_come_back(sqlite_url, clock):
     """The dialect has no code for it: 429, in its words."""
     app, auth, _ = town(sqlite_url, clock)
