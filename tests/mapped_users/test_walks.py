@@ -161,6 +161,23 @@ async def test_what_is_no_id_is_nobody(database_url, make, wrong):
         assert auth.context.users.columns.key.value(shown) is None or make.__name__ == "strings"
 
 
+async def test_what_a_sign_in_and_a_refresh_ask_is_bounded(sqlite_url):
+    """The host's row is read with the account, and no more often than it has to be."""
+    host = fastapi_users()
+    await made(sqlite_url, host, [host.row(1)])
+    app, auth, _ = fitted(sqlite_url, host, usage=False)
+    async with visiting(app, auth) as client:
+        for _ in range(2):
+            answer = await signed_in(client, "user1@example.com")
+        with count_statements(auth) as counted:
+            answer = await signed_in(client, "user1@example.com")
+        assert counted.count <= 13
+        form = {"grant_type": "refresh_token", "refresh_token": answer.json()["refresh_token"]}
+        with count_statements(auth) as counted:
+            assert (await client.post("/auth/token", data=form)).status_code == 200
+        assert counted.count == 5
+
+
 async def test_a_first_sign_in_by_many_at_once_makes_one_account(database_url):
     """Twenty simultaneous sign-ins of somebody who has no account yet: all come in, and there is one account."""
     host = fastapi_users()
