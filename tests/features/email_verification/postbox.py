@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import httpx2
 from fastapi import FastAPI
@@ -27,6 +28,8 @@ BETTER = "eleven quiet harbours"
 ANN = {"email": "ann@example.com", "username": "Ann", "password": GOOD}
 LOGIN = {"login": "ann@example.com", "password": GOOD}
 OURS = "https://api.example.com"
+CALM = {"poll_interval": timedelta(hours=1), "max_staleness": timedelta(hours=2), "listen": False}
+"""No look at the journal falls between two counts of statements."""
 
 
 def posted(url, *, clock=None, policies=(), **settings):

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from features.email_verification.postbox import (
     ANN,
     BETTER,
+    CALM,
     GOOD,
     LOGIN,
     OURS,
@@ -101,7 +102,7 @@ def test_without_the_password_nothing_begins(database_url, password):
 @pytest.mark.asvs("V6.3.8")
 def test_a_taken_address_is_told_to_its_owner_alone(database_url):
     """The same answer and the same statements; the owner hears of it, and no link leads to the address."""
-    app, auth, events, box = posted(database_url)
+    app, auth, events, box = posted(database_url, **CALM)
     with TestClient(app) as client:
         client.post("/auth/register", json=BEN)
         signed_in = begun(client, email="free0@example.com")

@@ -6,7 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 
-from features.email_verification.postbox import ANN, GOOD, at_once, change, counted, kinds, posted, token_of
+from features.email_verification.postbox import ANN, CALM, GOOD, at_once, change, counted, kinds, posted, token_of
 from rimlock.core import accounts
 from rimlock.core.schema import account, outbox
 
@@ -36,7 +36,7 @@ def several(client, auth):
 @pytest.mark.parametrize("path", ASKING)
 def test_whoever_is_asked_about_the_same_happens(database_url, path):
     """Open, proven, disabled, waiting or no account: one answer, so many statements, so many rows of each table."""
-    app, auth, _, box = posted(database_url)
+    app, auth, _, box = posted(database_url, **CALM)
     with TestClient(app) as client:
         addresses = several(client, auth)
         box.clear()
@@ -71,7 +71,7 @@ def test_what_is_done_for_nobody_is_never_sent(database_url, path):
 @pytest.mark.parametrize("path", ASKING)
 def test_a_mailbox_gets_five_links_an_hour(database_url, clock, path):
     """What is asked for beyond that is answered the same and does the same work; the last link stays good."""
-    app, auth, _, box = posted(database_url, clock=clock)
+    app, auth, _, box = posted(database_url, clock=clock, **CALM)
     with TestClient(app) as client:
         client.post("/auth/register", json=ANN)
         clock.advance(3600)
