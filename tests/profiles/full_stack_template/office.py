@@ -73,7 +73,7 @@ def items_router(profile: FullStackTemplate) -> APIRouter:
     return router
 
 
-def office(url, clock, *, legacy=False, native=False, settings=None, **choices):
+def office(url, clock, *, legacy=False, native=False, settings=None, users=None, **choices):
     """Return the application, its Rimlock and the messages that it posts."""
     old = LegacyTokens(secret=SECRET_KEY, until=UNTIL) if legacy else None
     profile = FullStackTemplate(legacy=old, **choices)
@@ -96,6 +96,7 @@ def office(url, clock, *, legacy=False, native=False, settings=None, **choices):
         ),
         profiles=[profile],
         native=native,
+        users=users,
         hasher=PasswordHashes(CHEAPEST_FOR_TESTS),
         clock=clock,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from secrets import token_urlsafe
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -122,14 +123,15 @@ def _walked(context: Context, tx: Transaction, skip: int, limit: int) -> tuple[l
 async def make(
     context: Context, new: NewUser, *, password: str | None, active: bool, superuser: bool, by: Principal
 ) -> Known:
-    """Make an account for somebody. Without a password they are mailed a link to choose one by.
+    """Make an account for somebody. Without a password nobody has it, and they are mailed a link to choose one by.
 
     Raises RegistrationConflict, PasswordNotAccepted, InvalidRequest, CredentialInvalid.
     """
     require_wellformed(vars_of(new))
     if password is not None:
         require_acceptable(context, new, password)
-    hashed = None if password is None else await context.passwords.hash(password)
+    # A table of the host's may not be without a hash: nobody knows the password that this one is of.
+    hashed = await context.passwords.hash(token_urlsafe(32) if password is None else password)
     roles, now = (ADMIN,) if superuser else (), context.now()
 
     def work(tx: Transaction) -> Known:
@@ -137,7 +139,7 @@ async def make(
         known = open_user(context.users, tx, new, now=now, by="admin", password_hash=hashed, roles=roles)
         if not active:
             accounts.set_active(tx, known.user.id, active=False, now=now)
-        elif hashed is None:
+        elif password is None:
             recovery.mail_to(context, tx, known)
         return _again(tx, known)
 
