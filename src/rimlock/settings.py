@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets as randomness
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
