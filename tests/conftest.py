@@ -38,6 +38,12 @@ def clock() -> FrozenClock:
 
 
 @pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written behind the answers waits until the test asks for it: so that statements can be counted."""
+    monkeypatch.setattr("rimlock.auth.FLUSH_SECONDS", 3600.0)
+
+
+@pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     """The URL of a SQLite file that does not exist yet."""
     return f"sqlite:///{tmp_path / 'rimlock.db'}"

@@ -77,6 +77,7 @@ def credentials(auth, client, clock):
     }
 
 
+@pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize("carried", CARRIED)
 def test_an_open_route_answers_as_before_whatever_it_is_sent(tmp_path, sqlite_url, clock, carried):
     """Nobody is identified, nothing is recorded, no statement is run."""

@@ -15,8 +15,8 @@ LONGEST_MODULE = 500
 
 CEILINGS = {
     "rimlock.crypto": 3_500,
-    "rimlock.core": 9_200,
-    "rimlock.web": 4_300,
+    "rimlock.core": 10_800,
+    "rimlock.web": 4_600,
     "rimlock.cli": 3_200,
     "rimlock.feature": 200,
 }

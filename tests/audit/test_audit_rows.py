@@ -166,22 +166,24 @@ def test_what_callers_send_is_cut_and_made_harmless(database_url):
     assert row.agent.startswith("Mo\N{REPLACEMENT CHARACTER}[31mzilla")
 
 
-def test_a_host_feature_is_audited_as_well(sqlite_url):
+def test_a_host_feature_is_audited_as_well(database_url):
     """An event of the host's own, emitted by its own work, becomes a row with the package before its name."""
 
     class Odd:
         def __str__(self):
             return "odd\r\nthing"
 
-    app, auth, events = fitted(sqlite_url)
+    app, auth, events = fitted(database_url)
     with TestClient(app) as client:
-        made = HostPaid(at=auth.context.now(), payer="u1", amount=12, items=("a", Odd()), extra={"k": 1})
+        items = ("a", Odd(), float("nan"), float("-inf"), 0.5, "\ud800\0")
+        made = HostPaid(at=auth.context.now(), payer="u1", amount=12, items=items, extra={"k": 1})
         client.portal.call(auth.database.write, lambda tx: tx.emit(made))
         (row,) = rows(client, auth, event=name_of(HostPaid))
     assert row.event.endswith(".HostPaid")
     assert (row.subject, row.outcome) == ("u1", "ok")
-    odd = "odd\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}thing"
-    assert row.facts == {"amount": 12, "items": ["a", odd], "extra": "{'k': 1}", "name": "n", "outcome": "o"}
+    odd = "\N{REPLACEMENT CHARACTER}" * 2
+    assert row.facts.pop("items") == ["a", f"odd{odd}thing", "nan", "-inf", 0.5, odd]
+    assert row.facts == {"amount": 12, "extra": "{'k': 1}", "name": "n", "outcome": "o"}
     assert made in events
 
 

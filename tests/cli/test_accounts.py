@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
 
 PASSWORD = "an elephant walks across the quiet harbour"
@@ -71,9 +73,11 @@ def test_deleting_asks_first(lone_terminal):
     assert lone_terminal("user", "show", "ann@example.com").code == 0
 
 
-def test_a_stored_name_cannot_write_to_the_terminal(lone_terminal):
-    """Control characters in what others chose are shown as replacement characters; JSON escapes them."""
-    lone_terminal("key", "create", "robot\x1b[2J")
+def test_a_stored_name_cannot_write_to_the_terminal(lone_terminal, sqlite_url):
+    """Control characters in what was stored are shown as replacement characters; JSON escapes them."""
+    lone_terminal("key", "create", "robot")
+    with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as connection:
+        connection.execute("UPDATE auth_api_key SET name = ?", ("robot\x1b[2J",))
     assert "\x1b" not in lone_terminal("key", "list").out
     assert "\x1b" not in lone_terminal("key", "list", "--json").out
     assert lone_terminal("key", "list", "--json").json["items"][0]["name"] == "robot\x1b[2J"

@@ -7,9 +7,11 @@ import hashlib
 import sqlite3
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, String, Table, insert
+from sqlalchemy import ARRAY, JSON, Column, Integer, MetaData, String, Table, insert, text
 
 from migrations.neighbourhood import on
 from rimlock import Rimlock
@@ -190,6 +192,11 @@ def test_a_guard_by_path_is_found_with_its_line(lone_terminal, tmp_path):
         ('path = request.url.path\n    if path == "/x": pass', 1),
         ('path: str = request.scope["raw_path"]\n    return path in EXEMPT', 1),
         ('match request.url.path:\n        case "/x": pass', 1),
+        ('if request.url.path.split("/")[1] == "admin": pass', 1),
+        ('area = request.url.path.split("/")[1]\n    if area == "admin": pass', 1),
+        ('if request.url.path[:6] == "/admin": pass', 1),
+        ('if "/admin" in str(request.url): pass', 1),
+        ('url = f"{request.url}"', 0),
         ('log.info("asked for %s", request.url.path)', 0),
         ('return Path(here) / request.path_params["path"]', 0),
         ('if request.url.scheme == "http": pass', 0),
@@ -204,6 +211,15 @@ def test_what_counts_as_deciding_by_the_path(body, lines):
     assert guards_in(route) == []
 
 
+@pytest.mark.attack("a guard that goes by a path somebody wrote (CVE-2026-48710)")
+def test_a_guard_is_found_in_a_package_without_an_init(lone_terminal, tmp_path):
+    """A folder of modules is an application of many hosts."""
+    (tmp_path / "guards_folder").mkdir()
+    host(tmp_path / "guards_folder", "entrance", GUARD)
+    seen = lone_terminal("doctor", "--json", "--app", "guards_folder.entrance:app")
+    assert "guards_folder/entrance.py:" in found(seen, "path guards")["text"]
+
+
 @pytest.mark.parametrize("source", ["def (:", "\0", "x = " + "(" * 5000])
 def test_source_that_cannot_be_read_is_passed_over(source):
     """Another language, a template or a broken file stops nothing."""
@@ -214,6 +230,9 @@ KEYS = {
     "api_keys.key": ("kX8VbY2mZpX9vLkR4tYwB8", "plain keys", "warn"),
     "clients.api_key": ("kX8VbY2mZpX9vLkR4tYwB8", "plain keys", "warn"),
     "devices.token": ("kX8VbY2mZpX9vLkR4tYwB8", "plain keys", "warn"),
+    "Callers.apiKey": ("kX8VbY2mZpX9vLkR4tYwB8", "plain keys", "warn"),
+    "Gadgets.accessToken": ("kX8VbY2mZpX9vLkR4tYwB8", "plain keys", "warn"),
+    "ApiKeys.key": ("kX8VbY2mZpX9vLkR4tYwB8", "plain keys", "warn"),
     "people.password": ("hunter2!", "plain passwords", "fail"),
 }
 SAFE = {
@@ -252,11 +271,62 @@ def test_keys_in_clear_are_found_and_never_shown(terminal, place):
     assert value not in terminal.shown
 
 
+def test_columns_of_lists_documents_and_numbers_are_looked_through(terminal):
+    """What a driver returns as a list or an object has no text that is a key, and stops nothing."""
+    terminal("token", "keys")
+    url = terminal.environment["DATABASE_URL"]
+    kind = ARRAY(String) if url.startswith("postgres") else JSON()
+
+    def work(connection):
+        made = Table("odd", MetaData(), Column("tokens", kind), Column("secret", Integer), Column("api_key", JSON()))
+        made.create(connection)
+        connection.execute(insert(made), {"tokens": ["a"], "secret": 7, "api_key": {"a": 1}})
+
+    asyncio.run(on(url, work))
+    assert found(terminal("doctor", "--json"), "plain keys")["state"] == "ok"
+
+
 def test_digests_and_other_words_are_no_keys(terminal):
     """Hashes, ciphertexts, and columns that only sound like it are left alone."""
     terminal("token", "keys")
     filled(terminal.environment["DATABASE_URL"], SAFE)
     assert found(terminal("doctor", "--json"), "plain keys")["state"] == "ok"
+
+
+def test_a_table_that_cannot_be_read_is_named_and_hides_no_other(lone_terminal, tmp_path):
+    """One whose extension is not there: that is said of it, and the keys in the tables after it are found."""
+    url = f"sqlite:///{tmp_path / 'host.db'}"
+    filled(url, {"users.api_key": "kX8VbY2mZpX9vLkR4tYwB8"})
+    file = sqlite3.connect(tmp_path / "host.db")
+    file.execute("PRAGMA writable_schema = ON")
+    made = "CREATE VIRTUAL TABLE odd USING nothing_like_it(api_key)"
+    file.execute("INSERT INTO sqlite_master VALUES ('table', 'odd', 'odd', 0, ?)", [made])
+    file.commit()
+    file.close()
+    seen = lone_terminal("doctor", "--json", "--host-database", url)
+    told = [one["text"] for one in seen.json["items"] if one["name"] == "plain keys"]
+    assert [one.partition(":")[0] for one in told] == ["users.api_key", "not read"]
+    assert told[1] == "not read: odd"
+
+
+def test_a_table_that_may_not_be_read_is_named_and_hides_no_other(postgres_url, lone_terminal):
+    """One without a right to read it is no database that does not answer."""
+    role = f"reader_{uuid4().hex}"
+    filled(postgres_url, {"closed.api_key": "kX8VbY2mZpX9vLkR4tYwB8", "open.api_key": "kX8VbY2mZpX9vLkR4tYwB8"})
+
+    def say(*statements):
+        asyncio.run(on(postgres_url, lambda connection: [connection.execute(text(one)) for one in statements]))
+
+    say(f"CREATE ROLE {role} LOGIN PASSWORD '{role}'", f"GRANT SELECT ON open TO {role}")
+    try:
+        place = urlsplit(postgres_url)
+        url = place._replace(netloc=f"{role}:{role}@{place.netloc.rpartition('@')[2]}").geturl()
+        seen = lone_terminal("doctor", "--json", "--host-database", url)
+    finally:
+        say(f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+    told = [one["text"].partition(":") for one in seen.json["items"] if one["name"] == "plain keys"]
+    assert [(one[0], one[2]) for one in told][1:] == [("not read", " closed.api_key")]
+    assert told[0][0] == "open.api_key"
 
 
 def test_the_hosts_own_database_can_be_named(lone_terminal, tmp_path):
@@ -274,6 +344,9 @@ def test_a_named_database_that_is_not_there_is_not_well(lone_terminal, tmp_path)
     seen = lone_terminal("doctor", "--json", "--host-database", f"sqlite:///{tmp_path / 'mistyped.db'}")
     assert found(seen, "plain keys")["state"] == "warn"
     assert not (tmp_path / "mistyped.db").exists()
+    away = found(lone_terminal("doctor", "--json", "--host-database", "postgresql://127.0.0.1:1/x"), "plain keys")
+    assert (away["state"], away["text"]) == ("warn", "the database of --host-database does not answer")
+    assert "DATABASE_URL" not in away["text"] + away["mend"]
 
 
 @pytest.mark.parametrize(
@@ -373,6 +446,28 @@ def test_a_follower_and_clocks_that_lag_are_found(terminal):
 
     asyncio.run(skew())
     assert found(terminal("doctor", "--json"), "clocks")["state"] == "warn"
+
+
+def test_a_journal_that_cannot_be_read_is_found(terminal):
+    """No server starts on it; the findings after it are made all the same."""
+    terminal("token", "keys")
+    asyncio.run(on(terminal.environment["DATABASE_URL"], lambda it: it.execute(text("DROP TABLE auth_journal"))))
+    seen = terminal("doctor", "--json")
+    assert (found(seen, "follower")["state"], found(seen, "signing keys")["state"]) == ("fail", "ok")
+    assert "revoked tokens go on working" in found(seen, "follower")["why"]
+
+
+@pytest.mark.parametrize("version, state", [("1.0.0", "warn"), ("0.46.2", "warn"), ("1.0.1", "ok"), ("1.10.0", "ok")])
+def test_a_starlette_that_believes_every_host_header_is_found(lone_terminal, tmp_path, monkeypatch, version, state):
+    """By the version that is installed; with an old one a guard by path is a failure, not a warning."""
+    installed = tmp_path / "packages" / f"starlette-{version}.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text(f"Metadata-Version: 2.1\nName: starlette\nVersion: {version}\n")
+    monkeypatch.syspath_prepend(str(installed.parent))
+    name = host(tmp_path, f"guarded_on_{version.replace('.', '_')}", GUARD)
+    seen = lone_terminal("doctor", "--json", "--app", name)
+    assert found(seen, "starlette")["state"] == state
+    assert found(seen, "path guards")["state"] == ("fail" if state == "warn" else "warn")
 
 
 def contents(url) -> dict[str, list[str]]:

@@ -85,6 +85,26 @@ def test_what_can_be_expected_to_fail_is_one_sentence(lone_terminal, environment
     assert "hidden-word" not in failed.err
 
 
+@pytest.mark.parametrize("command", [["user", "list"], ["db", "current"], ["doctor"]])
+def test_a_file_that_is_no_database_is_told_in_words(lone_terminal, tmp_path, command):
+    """DATABASE_URL names some other file: a sentence, and the file stays as it was."""
+    (tmp_path / "notes.txt").write_text("remember the milk\n" * 100)
+    failed = lone_terminal(*command, DATABASE_URL=f"sqlite:///{tmp_path / 'notes.txt'}")
+    assert failed.code == 1
+    assert "whether DATABASE_URL is right" in failed.out + failed.err
+    assert "Traceback" not in failed.out + failed.err
+    assert (tmp_path / "notes.txt").read_text() == "remember the milk\n" * 100
+
+
+@pytest.mark.parametrize("name", ["", "  ", "x" * 101, "two\nlines"])
+def test_a_key_has_a_name_that_can_be_read(lone_terminal, name):
+    """The same names as over HTTP; no key is made for another."""
+    failed = lone_terminal("key", "create", name)
+    assert (failed.code, failed.out) == (1, "")
+    assert "1 to 100 characters" in failed.err
+    assert lone_terminal("key", "list", "--json").json["items"] == []
+
+
 def test_the_rule_file_can_be_named(lone_terminal, tmp_path):
     """`--config` stands for RIMLOCK_CONFIG."""
     (tmp_path / "other.toml").write_text('default = "nonsense"\n')

@@ -79,6 +79,66 @@ def test_the_lock_file_is_written_checked_and_compared(lone_terminal, tmp_path):
     assert "FAIL  WS /live: new: is not in the lock file" in lone_terminal("routes", "--app", before, "--check").out
 
 
+CHECKS = """
+from fastapi import Depends
+from fastapi.security import APIKeyHeader
+
+def key(presented=Depends(APIKeyHeader(name="X-Key"))): ...
+def admin(known=Depends(key)): ...
+"""
+CHECKED = """
+from fastapi import Depends, FastAPI
+from rimlock import Rimlock, Rule, Stage
+from own_checks import admin, key
+
+app = FastAPI(openapi_url=None)
+app.get("/items", dependencies=[{checks}])(lambda: None)
+Rimlock.from_env(rules=[Rule(pattern="/**", stage=Stage.{stage})]).install(app)
+"""
+
+
+def checked(tmp_path, name, *checks, stage="OPEN"):
+    """Write an application with a route behind these checks of its own."""
+    (tmp_path / "own_checks.py").write_text(CHECKS)
+    (tmp_path / f"{name}.py").write_text(
+        CHECKED.format(checks=", ".join(f"Depends({check})" for check in checks), stage=stage)
+    )
+    return f"{name}:app"
+
+
+@pytest.mark.req("L8")
+@pytest.mark.attack("a check of the application's own dropped in a change that nobody reads")
+def test_a_check_of_the_applications_own_is_held_to_the_lock_file(lone_terminal, tmp_path):
+    """Dropped from an open route it fails, also where a lesser one stays; on a required route it is told alone."""
+    assert lone_terminal("routes", "--app", checked(tmp_path, "held_by_admin", "admin"), "--write").code == 0
+    assert lone_terminal("routes", "--app", "held_by_admin:app", "--check").out == "1 routes, 0 to mend, 0 to know\n"
+    lesser = lone_terminal("routes", "--app", checked(tmp_path, "held_by_key", "key"), "--check")
+    assert lesser.code == 1
+    assert "FAIL  GET /items: weakened: the application's own check own_checks.admin is gone" in lesser.out
+    nothing = lone_terminal("routes", "--app", checked(tmp_path, "held_by_nothing"), "--check")
+    assert (nothing.code, "own_checks.admin, own_checks.key is gone" in nothing.out) == (1, True)
+    ours = checked(tmp_path, "held_by_a_rule", stage="REQUIRED")
+    told = lone_terminal("routes", "--app", ours, "--check")
+    assert told.code == 0
+    assert "note  GET /items: replaced: the application's own check" in told.out
+    assert lone_terminal("routes", "--app", ours, "--check", "--strict").code == 1
+
+
+@pytest.mark.req("L8")
+def test_a_lock_file_written_before_checks_were_in_it_still_holds_and_says_so_once(lone_terminal, tmp_path):
+    """What it says is compared; what it cannot say is a note, until it is written anew."""
+    app = checked(tmp_path, "locked_early", "admin")
+    lock = tmp_path / "routes.lock"
+    lock.write_text('version = 1\n\n[routes]\n"GET /items" = { stage = "open" }\n"GET /gone" = { stage = "open" }\n')
+    told = lone_terminal("routes", "--app", app, "--check")
+    assert (told.code, told.out.count("older:")) == (0, 1)
+    assert "note  the lock file: older: it was written before the application's own checks stood in it" in told.out
+    lock.write_text(lock.read_text().replace("open", "required"))
+    assert "weakened: stage required -> open" in lone_terminal("routes", "--app", app, "--check").out
+    lone_terminal("routes", "--app", app, "--write")
+    assert lone_terminal("routes", "--app", app, "--check", "--strict").out == "1 routes, 0 to mend, 0 to know\n"
+
+
 @pytest.mark.req("L8")
 def test_checking_needs_no_database_and_leaves_none(lone_terminal, tmp_path):
     """The configured rules are compared: no file is made, and a database that is away is no matter."""
@@ -190,6 +250,62 @@ def test_an_application_that_cannot_be_found_is_one_sentence(lone_terminal, tmp_
     assert (failed.code, failed.out) == (1, "")
     assert told in failed.err
     assert failed.err.count("\n") == 1
+
+
+BROKEN = {
+    "raises": 'raise RuntimeError("postgresql://u:hunter2@db/x")',
+    "lacks_a_variable": 'import os\nos.environ["NOT_SET_HERE"]',
+    "leaves": "import sys\nsys.exit(0)",
+    "is_no_python": "def app(:",
+    "imports_what_is_not_there": "from rimlock import nothing_like_it",
+    "reads_what_is_not_there": "import os\nos.nothing_like_it",
+    "wants_an_argument": "def app(stage): ...",
+    "cannot_be_made": 'def app():\n    raise ValueError("hunter2")',
+    "makes_it_later": "async def app(): ...",
+}
+
+
+@pytest.mark.attack("an application that ends the check before it began")
+@pytest.mark.parametrize("command", ["routes", "doctor"])
+@pytest.mark.parametrize("name", BROKEN)
+def test_an_application_that_cannot_be_made_is_told_with_its_place_and_none_of_its_values(
+    lone_terminal, tmp_path, command, name
+):
+    """Whatever it raises, even a leaving with 0, is a failure in words: of which kind, and on which line."""
+    (tmp_path / f"broken_{name}.py").write_text(BROKEN[name])
+    failed = lone_terminal(command, "--app", f"broken_{name}:app")
+    assert failed.code == 1
+    assert f"broken_{name}" in failed.out + failed.err
+    assert "hunter2" not in failed.out + failed.err
+    assert "Traceback" not in failed.out + failed.err
+    if name not in {"wants_an_argument", "makes_it_later"}:
+        assert f"broken_{name}.py:" in failed.out + failed.err
+
+
+def test_a_relative_name_is_no_application(lone_terminal):
+    """There is nothing for it to be relative to."""
+    failed = lone_terminal("routes", "--app", "..:app")
+    assert (failed.code, failed.err.count("\n")) == (1, 1)
+
+
+@pytest.mark.req("L8")
+@pytest.mark.parametrize("options", [["nowhere/routes.lock", "--write"], ["--html", "nowhere/routes.html"]])
+def test_a_file_that_cannot_be_written_is_one_sentence(lone_terminal, tmp_path, options):
+    """The sentence names the file."""
+    failed = lone_terminal("routes", "--app", application(tmp_path, "not_written"), *options)
+    assert (failed.code, failed.out) == (1, "")
+    assert "nowhere/routes." in failed.err
+    assert failed.err.count("\n") == 1
+
+
+@pytest.mark.req("L8")
+@pytest.mark.attack("a check of a file that was written a moment before")
+@pytest.mark.parametrize("options", [["--check", "--write"], ["--strict"]])
+def test_switches_that_undo_each_other_or_do_nothing_are_a_mistake_in_usage(lone_terminal, tmp_path, options):
+    """A file that is written before it is checked always holds; `--strict` alone would check nothing."""
+    failed = lone_terminal("routes", "--app", application(tmp_path, "contradicted"), *options)
+    assert (failed.code, failed.out) == (2, "")
+    assert not (tmp_path / "routes.lock").exists()
 
 
 def test_a_route_is_turned_shown_and_taken_back(terminal):

@@ -83,8 +83,9 @@ def test_a_schema_that_the_application_changed_is_accepted_by_name(retrofit, dat
     assert retrofit("rollback", "--accept")[0] == 0
 
 
-def test_the_application_may_live_elsewhere(retrofit, sqlite_url, tmp_path):
+def test_the_application_may_live_elsewhere(retrofit, database_url, tmp_path):
     """`--database` names the application's database; the accounts stay in ours."""
+    asyncio.run(people(database_url))
     host = f"sqlite:///{tmp_path / 'host.db'}"
     assert retrofit("plan", "--database", host)[0] == 1
     build(host)

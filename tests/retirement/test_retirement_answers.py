@@ -14,6 +14,7 @@ from rimlock.core import retiring, usage
 from rimlock.core.retirements import Phase
 from rimlock.core.windows import Window
 from rimlock.testing import sign_in
+from rimlock.web.refusals import RequestRefused
 
 pytestmark = pytest.mark.req("L1", "L12")
 SUNSET = 1_900_000_000
@@ -166,6 +167,18 @@ def test_a_dependency_on_an_open_route_refuses_with_the_same_answer(sqlite_url, 
         answer = client.get("/mine", headers=sends)
         assert (answer.status_code, told(answer)) == (401, TOLD)
         assert client.get("/plain", headers=sends).status_code == 200
+
+
+def test_a_refusal_is_told_with_the_key_it_met(sqlite_url, tmp_path):
+    """Observers and the log hear whose key was refused at a required route: the one that is being retired."""
+    heard = []
+    auth, app = fitted(sqlite_url, tmp_path, rules=[Rule(pattern="/plain", stage=Stage.REQUIRED)])
+    auth.on(RequestRefused, heard.append)
+    with TestClient(app) as client:
+        old, sends = new_key(client, auth)
+        retire(client, auth, old, Phase.REFUSED, sunset_at=SUNSET)
+        assert client.get("/plain", headers=sends).status_code == 401
+    assert [(one.code, one.credential, one.key_id) for one in heard] == [("credential_retired", "key", old)]
 
 
 def test_our_own_routes_refuse_with_a_problem_that_names_the_page(sqlite_url, tmp_path):

@@ -34,6 +34,7 @@ claims = st.builds(
     fresh=st.none() | st.integers(1, 10_000),
     until=st.none() | st.integers(0, 4_000_000_000),
     inside=words,
+    checks=words,
 )
 
 
@@ -54,6 +55,7 @@ def test_the_file_is_sorted_and_says_only_what_asks_for_something():
     """Two runs differ in the lines that changed; a date is written as a date."""
     held = {
         "POST /b": Claim(shares={"required": 100}, roles=frozenset({"z", "a"}), fresh=300),
+        "POST /c": Claim(shares={"open": 100}, checks=frozenset({"main.who", "main.admin"})),
         "GET /b": Claim(shares={"observe": 100}, until=end_of(date(2027, 3, 1))),
         "GET /a": Claim(shares={"open": 90, "required": 10}, stated=False, inside=frozenset({"role admin"})),
     }
@@ -62,8 +64,9 @@ def test_the_file_is_sorted_and_says_only_what_asks_for_something():
         '"GET /a" = { share = { open = 90, required = 10 }, stated = false, function = ["role admin"] }\n'
         '"GET /b" = { stage = "observe", until = 2027-03-01 }\n'
         '"POST /b" = { stage = "required", roles = ["a", "z"], fresh = 300 }\n'
+        '"POST /c" = { stage = "open", checks = ["main.admin", "main.who"] }\n'
     )
-    assert tomllib.loads(written)["version"] == 1
+    assert tomllib.loads(written)["version"] == 2
 
 
 BASE = Claim(
@@ -74,6 +77,7 @@ BASE = Claim(
     scopes=frozenset({"s"}),
     fresh=300,
     inside=frozenset({"role admin"}),
+    checks=frozenset({"main.old_check"}),
 )
 
 
@@ -102,17 +106,44 @@ def but(**changed) -> Claim:
 def test_every_weakening_is_called_one_and_its_reverse_is_not(after, told):
     """Each part by itself: from the base it is weaker, back to the base it is not."""
     (change,) = changes(BASE, after)
-    assert change.weaker
+    assert change.kind == "weakened"
     assert told in change.what
-    assert not any(change.weaker for change in changes(after, BASE))
+    assert not any(change.kind == "weakened" for change in changes(after, BASE))
+
+
+UNGUARDED = [
+    {"shares": {"open": 100}},
+    {"shares": {"observe": 100}},
+    {"shares": {"optional": 100}},
+    {"shares": {"required": 99, "open": 1}},
+]
+
+
+@pytest.mark.attack("a check of the application's own dropped in a change that nobody reads")
+@pytest.mark.parametrize("state", UNGUARDED)
+def test_a_check_of_the_applications_own_that_is_gone_is_a_weakening_where_nothing_else_asks(state):
+    """Where not every caller has to be known, it was all there was; put there again it is no weakening."""
+    before, after = but(**state, inside=frozenset()), but(**state, inside=frozenset(), checks=frozenset())
+    (change,) = changes(before, after)
+    assert (change.kind, change.what) == ("weakened", "the application's own check main.old_check is gone")
+    (change,) = changes(after, before)
+    assert (change.kind, change.what) == ("strengthened", "the application's own check main.old_check asked for")
+
+
+@pytest.mark.parametrize("state", [{}, {"shares": {"open": 100}}])
+def test_a_check_of_the_applications_own_may_go_where_every_caller_has_to_be_known(state):
+    """That is how a change-over ends: by the rule, or by a demand of the function."""
+    before, after = but(**state), but(**state, checks=frozenset())
+    assert [change.kind for change in changes(before, after)] == ["replaced"]
+    assert not changes(but(**state, checks=None), after)
 
 
 def test_a_stricter_part_does_not_make_up_for_a_weaker_one():
     """A stage raised and a role dropped is a weakening, and a percentage moved both ways is one too."""
     before, after = but(shares={"optional": 100}), but(roles=frozenset())
-    assert [change.weaker for change in changes(before, after)] == [False, True]
+    assert [change.kind for change in changes(before, after)] == ["strengthened", "weakened"]
     both = changes(but(shares={"observe": 100}), but(shares={"required": 10, "open": 90}))
-    assert [change.weaker for change in both] == [True]
+    assert [change.kind for change in both] == ["weakened"]
 
 
 @given(claims, claims)
@@ -127,7 +158,7 @@ def test_no_difference_of_strength_goes_unnoticed(one, other):
 @pytest.mark.parametrize(
     "content, told",
     [
-        ("version = 2\n[routes]\n", "another version"),
+        ("version = 3\n[routes]\n", "another version"),
         ("not toml", "routes.lock: "),
         ('version = 1\n[routes]\n"GET /" = { stage = "shut" }\n', "GET /: the stage"),
         ('version = 1\n[routes]\n"GET /" = { share = { open = 4 } }\n', "GET /: the stage"),
@@ -135,6 +166,22 @@ def test_no_difference_of_strength_goes_unnoticed(one, other):
         ('version = 1\n[routes]\n"GET /" = { stage = ["open"] }\n', "GET /: the stage"),
         ('version = 1\n[routes]\n"GET /" = { stag = "open" }\n', "is not understood"),
         ('version = 1\n[routes]\n"GET /" = 7\n', "is not understood"),
+        ('version = 1\n[routes]\n"GET /" = { stage = "open", roles = "admin" }\n', "GET /: roles is not understood"),
+        (
+            'version = 1\n[routes]\n"GET /" = { stage = "open", roles = ["admin", 7] }\n',
+            "GET /: roles is not understood",
+        ),
+        ('version = 1\n[routes]\n"GET /" = { stage = "open", fresh = "300" }\n', "GET /: fresh is not understood"),
+        ('version = 1\n[routes]\n"GET /" = { stage = "open", fresh = true }\n', "GET /: fresh is not understood"),
+        (
+            'version = 1\n[routes]\n"GET /" = { stage = "open", until = "2027-01-01" }\n',
+            "GET /: until is not understood",
+        ),
+        ('version = 1\n[routes]\n"GET /" = { stage = "open", stated = "no" }\n', "GET /: stated is not understood"),
+        ('version = 1\n[routes]\n"GET /" = { stage = "open", function = {} }\n', "GET /: function is not understood"),
+        ('version = 2\n[routes]\n"GET /" = { stage = "open", checks = "a" }\n', "GET /: checks is not understood"),
+        ("version = true\n[routes]\n", "another version"),
+        ('version = 1\n[routes]\n"GET /" = { share = { open = -10, required = 110 } }\n', "GET /: the stage"),
     ],
 )
 def test_a_file_that_is_not_understood_is_refused_with_its_place(tmp_path, content, told):

@@ -9,7 +9,8 @@ from hashlib import sha256
 from html.parser import HTMLParser
 
 import pytest
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI, Security
+from fastapi.security import APIKeyHeader
 
 from access.host import every_kind_of_route, fitted
 from rimlock import Rule, Stage, require_role
@@ -124,6 +125,19 @@ def test_routes_are_grouped_by_stage_with_counts_and_signs(sqlite_url):
     assert groups[-1][0] == "ours"
     signs = {held["d"] for tag, held in read.elements if tag == "path"}
     assert len(signs) == 3
+
+
+def test_a_route_with_a_check_of_its_own_is_not_said_to_be_for_everybody(sqlite_url):
+    """The host's own check decides where the rule asks for nothing."""
+    app = FastAPI(openapi_url=None)
+
+    def old_check(presented: str = Security(APIKeyHeader(name="X-Old"))) -> None: ...
+
+    app.get("/guarded", dependencies=[Depends(old_check)])(lambda: None)
+    text = shown(fitted(app, sqlite_url, features=None, rules=[Rule(pattern="/guarded", stage=Stage.OPEN)]))
+    row = text.partition('id="open"')[2].partition("</section>")[0]
+    assert "whoever its own check lets in" in row
+    assert ">everybody<" not in row
 
 
 def test_it_works_without_a_script_and_with_a_keyboard(tmp_path, sqlite_url):

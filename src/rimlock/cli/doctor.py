@@ -25,6 +25,7 @@ app = group("Check the settings, the database and the keys of this installation.
 
 MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
 HostDatabase = Annotated[str | None, typer.Option(help="Look for keys in clear in this database instead of ours.")]
+Url = Annotated[str | None, typer.Option(help="Ask a running server how it is, like http://127.0.0.1:8000.")]
 
 
 @app.command()
@@ -32,11 +33,12 @@ def doctor(
     app_name: Application = None,
     config: Config = None,
     host_database: HostDatabase = None,
+    url: Url = None,
     strict: Annotated[bool, typer.Option("--strict", help="A warning fails too.")] = False,  # noqa: FBT002 - a switch
     as_json: Json = False,  # noqa: FBT002 - a switch
 ) -> None:
     """Check this installation, or the one on --app. The exit code is 1 when something fails; warnings leave it at 0."""
-    findings = _examined(app_name, config, host_database)
+    findings = _examined(app_name, config, host_database, url)
     failed = any(finding.state in ({"fail", "warn"} if strict else {"fail"}) for finding in findings)
     if as_json:
         show_json({"well": not failed, "items": [asdict(one) for one in findings]})
@@ -49,7 +51,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _examined(app_name: str | None, config: Path | None, host_database: str | None) -> list[Finding]:
+def _examined(app_name: str | None, config: Path | None, host_database: str | None, url: str | None) -> list[Finding]:
     """Make or find the installation; on an application that refuses a wildcard origin too, as the start would."""
     from rimlock.cli.sentences import EXPECTED, sentence
     from rimlock.retrofit.checks import Finding, examine
@@ -60,8 +62,7 @@ def _examined(app_name: str | None, config: Path | None, host_database: str | No
     except EXPECTED as error:
         what, _, mend = sentence(error).partition("; ")
         return [Finding("settings", "fail", what, why="nothing starts with these settings", mend=mend)]
-    module = app_name.partition(":")[0] if app_name else None
-    return asyncio.run(examine(auth, sentence, app=found, module=module, host_database=host_database))
+    return asyncio.run(examine(auth, sentence, app=found, name=app_name, host_database=host_database, url=url))
 
 
 def _found(app_name: str | None, config: Path | None) -> tuple[Any, Rimlock]:

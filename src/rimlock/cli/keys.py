@@ -27,6 +27,8 @@ app = group("Issue, import, list, replace, retire and revoke API keys; see who u
 
 COLUMNS = ("id", "hint", "name", "user", "scopes", "roles", "source", "expires_at", "last_used_at")
 
+LONGEST_NAME = 100
+
 Owner = Annotated[str | None, typer.Option("--user", help="Whose key it is; without it, a service's.")]
 Scopes = Annotated[list[str] | None, typer.Option("--scope", help="May be given several times.")]
 Roles = Annotated[list[str] | None, typer.Option("--role", help="Of a service's key; may be given several times.")]
@@ -126,6 +128,14 @@ def revoke(key_id: str, config: Config = None) -> None:
     print(f"{plain(key_id)} is revoked")
 
 
+def _readable(name: str) -> str:
+    """Return the name as over HTTP: without space around it, and refused when nobody could read it."""
+    name = name.strip()
+    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
+        raise ConfigurationError(f"the name of a key has 1 to {LONGEST_NAME} characters, all of them to be seen")
+    return name
+
+
 def _new(
     auth: Rimlock,
     tx: Transaction,
@@ -140,7 +150,7 @@ def _new(
 
     ends = None if days is None else auth.context.now() + int(timedelta(days=days).total_seconds())
     return NewKey(
-        name=name,
+        name=_readable(name),
         user_id=_owner(auth, tx, owner),
         scopes=frozenset(scopes or ()),
         roles=frozenset(roles or ()),

@@ -13,12 +13,13 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from rimlock.cli.running import Config, Json, group, on_installation
 from rimlock.cli.showing import plain, show, show_json
+from rimlock.core.errors import Unavailable
 
 if TYPE_CHECKING:
     from rimlock import Rimlock
@@ -236,7 +237,11 @@ def _run(
         ) as retrofit:
             return await work(retrofit)
 
-    return on_installation(within, config=config)
+    try:
+        return on_installation(within, config=config)
+    except Unavailable as error:
+        # Of two databases, the one that cannot be had is named.
+        return _fail(error.detail)
 
 
 async def _proposal(auth: Rimlock, database: str | None) -> str:
@@ -285,6 +290,6 @@ def _tell(made: Mapping[str, Any], *, as_json: bool) -> None:
     return None
 
 
-def _fail(why: str) -> None:
+def _fail(why: str) -> NoReturn:
     print(f"rimlock: {why}", file=sys.stderr)
     raise typer.Exit(1)

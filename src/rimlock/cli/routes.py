@@ -40,6 +40,10 @@ def routes(
     """List every route: who may reach it, which rule says so, where its code is, and who was seen there."""
     from rimlock.retrofit.audit.reporting import Asked
 
+    if check and write:
+        raise typer.BadParameter("--check and --write exclude each other: what was just written always holds")
+    if strict and not check:
+        raise typer.BadParameter("--strict is a way of --check; give both")
     report = _audited(
         Asked(
             name=app_name,

@@ -7,13 +7,15 @@ Source: design section 7 (settings).
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable
 from importlib import import_module
-from inspect import isfunction
+from inspect import iscoroutinefunction, isfunction
 from pathlib import Path
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -98,16 +100,52 @@ def settings_without_secret(config: Path | None) -> Settings:
 def load(name: str) -> tuple[Any, bool]:
     """Import `module:name`, and say whether it was a function that had to be called. Raises ConfigurationError."""
     module, _, attribute = name.partition(":")
-    if not module or not attribute:
+    if not module or not attribute or module.startswith("."):
         raise ConfigurationError(f"{name!r} names no application; write module:name, like main:app")
     sys.path.insert(0, str(Path.cwd()))
+    holder = _tried(lambda: import_module(module), f"{name!r} cannot be imported", f"import {module}")
+    found = getattr(holder, attribute, None)
+    if found is None:
+        raise ConfigurationError(f"the module {module!r} has no {attribute!r}")
+    if iscoroutinefunction(found):
+        raise ConfigurationError(f"{name!r} is asynchronous; name a plain function that returns the application")
+    if not isfunction(found):
+        return found, False
+    return _tried(found, f"{name!r} cannot be called", f"import {module}; {module}.{attribute}()"), True
+
+
+def _tried(work: Callable[[], T], what: str, again: str) -> T:
+    """Run the host's code. Whatever it raises, its leaving too, is told by kind and place: a message may hold values.
+
+    Raises ConfigurationError.
+    """
+    from rimlock.cli.sentences import EXPECTED
+
     try:
-        found = getattr(import_module(module), attribute)
+        return work()
+    except EXPECTED:
+        raise
     except ModuleNotFoundError as error:
-        raise ConfigurationError(f"{name!r} cannot be imported: there is no module {error.name!r} here") from None
-    except AttributeError:
-        raise ConfigurationError(f"the module {module!r} has no {attribute!r}") from None
-    return (found(), True) if isfunction(found) else (found, False)
+        raise ConfigurationError(f"{what}: there is no module {error.name!r} here") from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the host's code may raise anything
+        told = f"{what}: {type(error).__name__}{_place(error)}"
+        raise ConfigurationError(f'{told}; see what it says with python -c "{again}"') from None
+
+
+def _place(error: BaseException) -> str:
+    """Return where the host's code raised it: the last line below the working directory, without one the last."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" at {_shown(error.filename)}:{error.lineno}"
+    frames = [one for one in extract_tb(error.__traceback__) if not one.filename.startswith(_NOT_THE_HOSTS)]
+    near = [one for one in frames if _shown(one.filename) != one.filename and "site-packages" not in one.filename]
+    return next((f" at {_shown(one.filename)}:{one.lineno}" for one in reversed(near or frames)), "")
+
+
+def _shown(file: str) -> str:
+    return file.removeprefix(f"{Path.cwd()}{os.sep}")
+
+
+_NOT_THE_HOSTS = ("<", str(Path(__file__).parents[1]), str(Path(importlib.__file__).parent))
 
 
 def actor() -> str:

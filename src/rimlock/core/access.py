@@ -235,7 +235,10 @@ def decide(
 
 
 def share_of(caller: str, salt: bytes = b"") -> int:
-    """Return where a caller stands among a hundred, 0 to 99: always the same, and not theirs to choose."""
+    """Return where a caller stands among a hundred, 0 to 99: always the same; not to be worked out without the salt.
+
+    Who is known stands where they stand. A stranger is named by what they send, and may try until it suits them.
+    """
     return int.from_bytes(blake2b(caller.encode(errors="replace"), digest_size=8, key=salt).digest(), "big") % 100
 
 

@@ -203,14 +203,14 @@ def open_account(
 def set_roles(tx: Transaction, user_id: str, roles: Iterable[str], *, now: int) -> None:
     """Replace the roles; every access token issued so far stops counting at once. Raises NotFound, LastAdmin."""
     names = sorted(set(roles))
-    _change(tx, user_id, {"roles": names}, sparing=ADMIN not in names)
+    _change(tx, user_id, {"roles": names}, spare=None if ADMIN in names else now)
     raise_epoch(tx, user_id, now=now)
     tx.emit(RolesChanged(at=now, user_id=user_id, roles=tuple(names)))
 
 
 def set_active(tx: Transaction, user_id: str, *, active: bool, now: int) -> None:
     """Let an account act, or not. Its sessions are ended by the caller. Raises NotFound, LastAdmin."""
-    _change(tx, user_id, {"active": active}, sparing=not active)
+    _change(tx, user_id, {"active": active}, spare=None if active else now)
     raise_epoch(tx, user_id, now=now)
     tx.emit(AccountEnabled(at=now, user_id=user_id) if active else AccountDisabledEvent(at=now, user_id=user_id))
 
@@ -277,7 +277,7 @@ def raise_epoch(tx: Transaction, user_id: str, *, now: int) -> int:
 def close(tx: Transaction, user_id: str, *, now: int) -> None:
     """Remove the standing of a deleted user; its tokens die with it. Raises NotFound, LastAdmin."""
     raise_epoch(tx, user_id, now=now)
-    if tx.change(delete(table).where(table.c.user_id == user_id, _spared(tx, user_id))) != 1:
+    if tx.change(delete(table).where(table.c.user_id == user_id, _spared(tx, user_id, now))) != 1:
         raise LastAdmin
 
 
@@ -302,12 +302,13 @@ def acts_as(accounts: FromClause, role: str) -> ColumnElement[bool]:
     return and_(accounts.c.active, not_(accounts.c.waiting), has_role(role, accounts))
 
 
-def _spared(tx: Transaction, user_id: str) -> ColumnElement[bool]:
-    """Whether administrators are left when this account is none of them any more."""
+def _spared(tx: Transaction, user_id: str, now: int) -> ColumnElement[bool]:
+    """Whether administrators are left who can get in, when this account is none of them any more."""
     left = None if tx.host is None else tx.host.admin_besides(user_id)
     if left is None:
         other = table.alias("other")
-        left = exists(select(other.c.user_id).where(other.c.user_id != user_id, acts_as(other, ADMIN)))
+        gets_in = or_(other.c.password_expires_at.is_(None), other.c.password_expires_at > now)
+        left = exists(select(other.c.user_id).where(other.c.user_id != user_id, acts_as(other, ADMIN), gets_in))
     return or_(not_(acts_as(table, ADMIN)), left)
 
 
@@ -318,12 +319,12 @@ def _standing(tx: Transaction, user_id: str) -> Account:
     return found
 
 
-def _change(tx: Transaction, user_id: str, values: dict[str, Any], *, sparing: bool = False) -> None:
-    """Change a row, with `sparing` only when an administrator is left. One at a time: `hold` sees to that."""
+def _change(tx: Transaction, user_id: str, values: dict[str, Any], *, spare: int | None = None) -> None:
+    """Change a row; with `spare`, the time, only when an administrator is left. One at a time: `hold` sees to that."""
     hold(tx)
     if tx.host is not None:
         values = tx.host.change(tx, user_id, values)
-    guard = [table.c.user_id == user_id, *([_spared(tx, user_id)] if sparing else [])]
+    guard = [table.c.user_id == user_id, *([] if spare is None else [_spared(tx, user_id, spare)])]
     if tx.change(update(table).where(*guard).values(**values)) != 1:
         _standing(tx, user_id)
         raise LastAdmin

@@ -10,6 +10,7 @@ changes a row, and nothing deletes one but retention, which leaves a row that sa
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, delete, insert, or_, select
@@ -169,7 +170,7 @@ def _entry(row: RowMapping) -> Entry:
 
 def _fact(value: object) -> Any:
     """Return a value of an event as JSON may hold it."""
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool | int) or (isinstance(value, float) and isfinite(value)):
         return value
     if isinstance(value, frozenset | set):
         value = sorted(value, key=str)

@@ -149,4 +149,6 @@ def _out_of_reach(cause: BaseException | None) -> bool:
     """Tell a database that can't be had from a statement that it refused."""
     if isinstance(cause, sqlite3.OperationalError):
         return any(sign in str(cause) for sign in ("locked", "unable to open"))
+    if isinstance(cause, sqlite3.DatabaseError) and "not a database" in str(cause):
+        return True
     return isinstance(cause, OSError) or str(getattr(cause, "sqlstate", "")).startswith(OUT_OF_REACH)

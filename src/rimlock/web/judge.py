@@ -250,7 +250,7 @@ class GateJudge:
         if decision.error is None and type(identity) is Recalled and held is ruling and held.requirement.fresh is None:
             identity.keep(ruling, passage)
         if decision.refused and decision.error is not None:
-            self._refused(scope, decision.error, identity.principal, target)
+            self._refused(scope, decision.error, _whose(identity), target)
             return _with_notice(decision.error, identity.notice)
         return identity.notice
 

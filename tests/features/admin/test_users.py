@@ -248,6 +248,19 @@ def test_administrators_do_not_stop_themselves_by_a_slip(database_url):
         assert client.portal.call(auth.database.read, administrators) == [other.user.id]
 
 
+def test_who_can_no_longer_get_in_is_no_administrator_who_is_left(database_url, clock):
+    """While a temporary password is good its account counts as one; when it is over, the other has to stay."""
+    app, auth, _ = staffed(database_url, clock=clock)
+    with TestClient(app) as client:
+        root, other = administrator(auth, client), administrator(auth, client, "other@example.com")
+        temporary(client, root, other.user.id)
+        clock.advance(timedelta(days=1))
+        root = sign_in(auth, client, email="root@example.com")
+        assert outcome(client.delete("/auth/me", headers=root.headers)) == (409, "last_admin")
+        temporary(client, root, other.user.id)
+        assert client.delete("/auth/me", headers=root.headers).status_code == 204
+
+
 @pytest.mark.parametrize("likeness", ["ADMIN", "Admin", "%", "_dmin", 'x", "admin'])
 def test_a_role_that_resembles_another_is_another(database_url, likeness):
     """Whoever has a role in other letters is not found by it, and is no administrator who is left."""

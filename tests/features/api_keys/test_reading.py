@@ -117,6 +117,7 @@ def test_an_over_long_text_is_never_looked_up(sqlite_url):
 
 
 @pytest.mark.req("T5")
+@pytest.mark.usefixtures("unhurried")
 def test_a_known_key_costs_no_statement(database_url):
     """One statement the first time, none afterwards; the same for a text that is no key."""
     silent = {"listen": False, "poll_interval": timedelta(hours=1), "max_staleness": timedelta(hours=1)}

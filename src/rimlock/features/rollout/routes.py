@@ -48,9 +48,9 @@ class StageForm(_Form):
 
     route: Pattern
     stage: Stage | None
-    percent: Annotated[int, Field(ge=0, le=100)] = 100
+    percent: Annotated[int, Field(ge=0, le=100, strict=True)] = 100
     until: date | None = None
-    force: bool = False
+    force: Annotated[bool, Field(strict=True)] = False
 
 
 class BackForm(_Form):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rimlock.core.access import Stage
 
@@ -26,12 +26,15 @@ LADDER = tuple(Stage)
 
 EVERYBODY = 100
 
+Kind = Literal["weakened", "strengthened", "replaced"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """The claim of one route. Empty sets ask for nothing.
 
     `shares`: how many callers of a hundred are in which stage. `inside`: what the function itself demands, in words.
+    `checks`: the host's own checks by name; None where a lock file was written before they stood in it.
     """
 
     shares: Mapping[str, int]
@@ -43,6 +46,12 @@ class Claim:
     fresh: int | None = None
     until: int | None = None
     inside: frozenset[str] = field(default=frozenset())
+    checks: frozenset[str] | None = field(default=frozenset())
+
+    @property
+    def known_only(self) -> bool:
+        """Whether every caller has to be known to us, by the rule or by a demand of the function."""
+        return self.at_least(Stage.REQUIRED) == EVERYBODY or bool(self.inside)
 
     def at_least(self, stage: str) -> int:
         """Return how many callers of a hundred are in this stage or a stricter one."""
@@ -52,9 +61,12 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference between two claims: whether it lets more in, and what it is in words."""
+    """One difference between two claims: whether it lets more in, and what it is in words.
 
-    weaker: bool
+    `replaced`: a check of the host's own is gone where every caller has to be known to us.
+    """
+
+    kind: Kind
     what: str
 
 
@@ -72,6 +84,7 @@ def claim_of(route: AuditedRoute, *, running: bool = False) -> Claim:
         fresh=demand.fresh,
         until=ruling.until,
         inside=frozenset(route.inside.demands),
+        checks=frozenset(route.inside.checks),
     )
 
 
@@ -84,6 +97,7 @@ def changes(before: Claim, after: Claim) -> list[Change]:
         *_conjunction("permission", before.permissions, after.permissions),
         *_conjunction("scope", before.scopes, after.scopes),
         *_conjunction("demand of the function:", before.inside, after.inside),
+        *_own_checks(before, after),
         *_freshness(before.fresh, after.fresh),
         *_statement(before, after),
     ]
@@ -110,9 +124,9 @@ def _stage_changes(before: Claim, after: Claim) -> Iterator[Change]:
     text = f"stage {shares_in_words(before.shares)} -> {shares_in_words(after.shares)}"
     rungs = [(before.at_least(stage.value), after.at_least(stage.value)) for stage in LADDER]
     if any(now < then for then, now in rungs):
-        yield Change(weaker=True, what=text)
+        yield Change(kind="weakened", what=text)
     elif any(now > then for then, now in rungs):
-        yield Change(weaker=False, what=text)
+        yield Change(kind="strengthened", what=text)
 
 
 def _alternatives(what: str, before: frozenset[str], after: frozenset[str]) -> Iterator[Change]:
@@ -120,34 +134,45 @@ def _alternatives(what: str, before: frozenset[str], after: frozenset[str]) -> I
     if before == after:
         return
     if before and not after:
-        yield Change(weaker=True, what=f"{what} {_listed(before)} no longer asked for")
+        yield Change(kind="weakened", what=f"{what} {_listed(before)} no longer asked for")
     elif not before:
-        yield Change(weaker=False, what=f"{what} {_listed(after)} asked for")
+        yield Change(kind="strengthened", what=f"{what} {_listed(after)} asked for")
     else:
         if added := after - before:
-            yield Change(weaker=True, what=f"{what} {_listed(added)} added to those that will do")
+            yield Change(kind="weakened", what=f"{what} {_listed(added)} added to those that will do")
         if dropped := before - after:
-            yield Change(weaker=False, what=f"{what} {_listed(dropped)} will no longer do")
+            yield Change(kind="strengthened", what=f"{what} {_listed(dropped)} will no longer do")
 
 
 def _conjunction(what: str, before: frozenset[str], after: frozenset[str]) -> Iterator[Change]:
     """Compare sets all members of which are asked for."""
     if dropped := before - after:
-        yield Change(weaker=True, what=f"{what} {_listed(dropped)} no longer asked for")
+        yield Change(kind="weakened", what=f"{what} {_listed(dropped)} no longer asked for")
     if added := after - before:
-        yield Change(weaker=False, what=f"{what} {_listed(added)} asked for")
+        yield Change(kind="strengthened", what=f"{what} {_listed(added)} asked for")
+
+
+def _own_checks(before: Claim, after: Claim) -> Iterator[Change]:
+    """Compare the host's own checks: one may go only where ours asks every caller in its place."""
+    if before.checks is None or after.checks is None:
+        return
+    if dropped := before.checks - after.checks:
+        kind: Kind = "replaced" if after.known_only else "weakened"
+        yield Change(kind=kind, what=f"the application's own check {_listed(dropped)} is gone")
+    if added := after.checks - before.checks:
+        yield Change(kind="strengthened", what=f"the application's own check {_listed(added)} asked for")
 
 
 def _freshness(before: int | None, after: int | None) -> Iterator[Change]:
     if before == after:
         return
     weaker = after is None or (before is not None and after > before)
-    yield Change(weaker=weaker, what=f"sign-in {_age(before)} -> {_age(after)}")
+    yield Change(kind="weakened" if weaker else "strengthened", what=f"sign-in {_age(before)} -> {_age(after)}")
 
 
 def _statement(before: Claim, after: Claim) -> Iterator[Change]:
     if before.stated and not after.stated:
-        yield Change(weaker=True, what="the rule that named it is gone")
+        yield Change(kind="weakened", what="the rule that named it is gone")
 
 
 def _age(seconds: int | None) -> str:

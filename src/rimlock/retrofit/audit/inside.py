@@ -29,7 +29,8 @@ class Inside:
     """What one function asks for.
 
     `requirements`: of our strict dependencies, each of which has to be met. `optional`: it asks who somebody is and
-    takes nobody for an answer. `checks`: the host's own checks that read a credential. `adopted`: those of them that
+    takes nobody for an answer. `checks`: the host's own checks that read a credential, by themselves or through one
+    another. `adopted`: those of them that
     let a principal of ours pass.
     """
 
@@ -55,7 +56,7 @@ def inside_of(declared: Any) -> Inside:
     provider = getattr(declared, "dependency_overrides_provider", None)
     overrides: Mapping[Any, Any] = getattr(provider, "dependency_overrides", None) or {}
     calls = list(_calls(dependant))
-    checks = {above for above, call in calls if isinstance(call, SecurityBase) and not _is_ours(call) and above}
+    checks = {check for way, call in calls if isinstance(call, SecurityBase) and not _is_ours(call) for check in way}
     adopted = {check for check in checks if _is_adopted(overrides.get(check))}
     return Inside(
         requirements=tuple(call.requirement for _, call in calls if _is_strict(call)),
@@ -77,15 +78,15 @@ def words_of(requirement: Requirement) -> list[str]:
     return words
 
 
-def _calls(dependant: Any, above: Any = None, deep: int = 0) -> Iterator[tuple[Any, Any]]:
-    """Yield every dependency below, with the dependency that asks for it (None for the route function itself)."""
-    if deep > _DEEPEST:
+def _calls(dependant: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Yield every dependency below, with those that lead to it (none for what the route function asks for itself)."""
+    if len(way) > _DEEPEST:
         return
     for one in dependant.dependencies:
-        yield above, one.call
-        yield from _calls(one, one.call, deep + 1)
+        yield way, one.call
+        yield from _calls(one, (*way, one.call))
     for scheme in getattr(dependant, "security_requirements", ()):  # FastAPI before 0.121 kept schemes apart
-        yield above, scheme.security_scheme
+        yield way, scheme.security_scheme
 
 
 def _is_ours(call: Any) -> bool:

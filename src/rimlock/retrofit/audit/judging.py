@@ -21,9 +21,26 @@ if TYPE_CHECKING:
 
 __all__ = ["Remark", "compared", "standing_remarks"]
 
-Kind = Literal["unstated", "overdue", "shadowed", "new", "weakened", "strengthened", "moved", "removed", "probe"]
+Kind = Literal[
+    "unstated",
+    "overdue",
+    "shadowed",
+    "new",
+    "weakened",
+    "strengthened",
+    "replaced",
+    "moved",
+    "removed",
+    "older",
+    "probe",
+]
 
 WRITE = "if that is meant, run `rimlock routes --app … --write` and commit the lock file"
+_WHY = {
+    "weakened": "it lets in more than the lock file says",
+    "strengthened": "it is stricter than the lock file says",
+    "replaced": "Rimlock alone decides now who may reach it",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +70,8 @@ def compared(
         if name in locked:
             remarks += _differences(name, locked[name], claim, strict=strict)
     remarks += [_removed(name, fails=strict) for name in locked if name not in present]
+    if any(claim.checks is None for claim in locked.values()):
+        remarks.append(_older(fails=strict))
     return remarks
 
 
@@ -104,15 +123,14 @@ def _new(name: str, claim: Claim) -> Remark:
 
 def _differences(name: str, before: Claim, after: Claim, *, strict: bool) -> Iterator[Remark]:
     for change in changes(before, after):
+        weaker = change.kind == "weakened"
         yield Remark(
             route=name,
-            kind="weakened" if change.weaker else "strengthened",
-            fails=change.weaker or strict,
+            kind=change.kind,
+            fails=weaker or strict,
             what=change.what,
-            why="it lets in more than the lock file says"
-            if change.weaker
-            else "it is stricter than the lock file says",
-            mend=f"{'take the change back; ' if change.weaker else ''}{WRITE}",
+            why=_WHY[change.kind],
+            mend=f"{'take the change back; ' if weaker else ''}{WRITE}",
         )
     if before.until != after.until:
         yield Remark(
@@ -133,6 +151,17 @@ def _removed(name: str, *, fails: bool) -> Remark:
         what="is in the lock file and not in the application",
         why="a caller may still ask for it, and a mount or a catch-all route may answer",
         mend=WRITE,
+    )
+
+
+def _older(*, fails: bool) -> Remark:
+    return Remark(
+        route="the lock file",
+        kind="older",
+        fails=fails,
+        what="it was written before the application's own checks stood in it",
+        why="a check of the application's own that is dropped goes unnoticed",
+        mend="`rimlock routes --app … --write` adds them; commit the lock file",
     )
 
 

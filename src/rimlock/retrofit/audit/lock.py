@@ -7,6 +7,7 @@ Source: https://toml.io/en/v1.0.0; https://trojansource.codes (bidirectional con
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Locked", "claims_of", "read_lock", "write_lock"]
 
-VERSION = 1
+VERSION = 2
+WITHOUT_CHECKS = 1
+"""The version that did not name the host's own checks."""
 OPENING = """\
 # Who may reach which route, by configuration (code and rule file). Commit this file.
 #   rimlock routes --app … --check    fails when a route is new, unstated or weaker than here
@@ -33,7 +36,8 @@ Locked = dict[str, Claim]
 """Claims by route, like `GET /items/{id}`."""
 
 _SETS = ("credentials", "roles", "permissions", "scopes")
-_KNOWN = {"stage", "share", "stated", "fresh", "until", "function", *_SETS}
+_KNOWN = {"stage", "share", "stated", "fresh", "until", "function", "checks", *_SETS}
+_READ = (WITHOUT_CHECKS, VERSION)
 _BEYOND_BMP = 0xFFFF
 
 
@@ -64,9 +68,13 @@ def read_lock(path: Path) -> Locked:
         raise ConfigurationError(f"{path.name} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path.name}: {error}") from None
-    if content.get("version") != VERSION or not isinstance(content.get("routes"), dict):
+    version = content.get("version")
+    if version not in _READ or isinstance(version, bool) or not isinstance(content.get("routes"), dict):
         raise ConfigurationError(f"{path.name} is of another version; `rimlock routes --write` makes it anew")
-    return {name: _claim(fields, f"{path.name}: {name}") for name, fields in content["routes"].items()}
+    claims = {name: _claim(fields, f"{path.name}: {name}") for name, fields in content["routes"].items()}
+    if version == WITHOUT_CHECKS:
+        return {name: replace(claim, checks=None) for name, claim in claims.items()}
+    return claims
 
 
 def _by_path(name: str) -> tuple[str, str]:
@@ -89,6 +97,8 @@ def _fields(claim: Claim) -> Iterator[tuple[str, Any]]:
         yield "until", _day(claim.until)
     if claim.inside:
         yield "function", sorted(claim.inside)
+    if claim.checks:
+        yield "checks", sorted(claim.checks)
 
 
 def _day(seconds: int) -> date | datetime:
@@ -131,26 +141,46 @@ def _escaped(sign: str) -> str:
 def _claim(fields: Any, place: str) -> Claim:
     if not isinstance(fields, dict) or fields.keys() - _KNOWN:
         raise ConfigurationError(f"{place} is not understood; `rimlock routes --write` makes the file anew")
-    fresh, until = fields.get("fresh"), fields.get("until")
+    until = _typed(fields, "until", date, None, place)
     return Claim(
         shares=_shares(fields, place),
-        stated=fields.get("stated") is not False,
-        fresh=fresh if isinstance(fresh, int) else None,
-        until=end_of(until) if isinstance(until, date) else None,
-        inside=_words(fields.get("function", [])),
-        **{name: _words(fields.get(name, [])) for name in _SETS},
+        stated=_typed(fields, "stated", bool, True, place),  # noqa: FBT003 - the value that is left out
+        fresh=_typed(fields, "fresh", int, None, place),
+        until=None if until is None else end_of(until),
+        inside=_words(fields, "function", place),
+        checks=_words(fields, "checks", place),
+        **{name: _words(fields, name, place) for name in _SETS},
     )
+
+
+def _typed(fields: Mapping[str, Any], name: str, kind: type, missing: Any, place: str) -> Any:
+    """Return one field. What is of another type is refused: taken for nothing, it would claim that nothing is asked."""
+    value = fields.get(name, missing)
+    if value is not missing and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
+        raise _not_understood(name, place)
+    return value
+
+
+def _not_understood(name: str, place: str) -> ConfigurationError:
+    return ConfigurationError(f"{place}: {name} is not understood; `rimlock routes --write` makes the file anew")
 
 
 def _shares(fields: Mapping[str, Any], place: str) -> dict[str, int]:
     stage = fields.get("stage")
     shares = {stage: EVERYBODY} if isinstance(stage, str) else fields.get("share")
     known = {stage.value for stage in Stage}
-    well = isinstance(shares, dict) and shares.keys() <= known and all(isinstance(one, int) for one in shares.values())
+    well = isinstance(shares, dict) and shares.keys() <= known and all(_is_share(one) for one in shares.values())
     if not isinstance(shares, dict) or not well or sum(shares.values()) != EVERYBODY:
         raise ConfigurationError(f"{place}: the stage is not understood; `rimlock routes --write` makes the file anew")
     return shares
 
 
-def _words(value: Any) -> frozenset[str]:
-    return frozenset(word for word in value if isinstance(word, str)) if isinstance(value, list) else frozenset()
+def _is_share(value: object) -> bool:
+    return isinstance(value, int) and 0 < value <= EVERYBODY
+
+
+def _words(fields: Mapping[str, Any], name: str, place: str) -> frozenset[str]:
+    value: list[Any] = _typed(fields, name, list, [], place)
+    if not all(isinstance(word, str) for word in value):
+        raise _not_understood(name, place)
+    return frozenset(value)

@@ -21,7 +21,7 @@
       group.hidden = left === 0;
       one(".count", group).textContent = left === Number(group.dataset.routes) ? `${left}` : `${left} of ${group.dataset.routes}`;
     }
-    shown.textContent = `${count} of ${rows.length} routes`;
+    shown.textContent = count ? `${count} of ${rows.length} routes` : "No route fits";
   };
 
   const sort = (header) => {

@@ -272,9 +272,10 @@ def _who(route: AuditedRoute) -> list[Html]:
     if route.inside.demands:
         own = [_line(word) for word in route.inside.demands]
         return [*own, _line("asked by the function, by no rule", class_="line small")]
+    anybody = "whoever its own check lets in" if route.inside.checks else "everybody"
     if route.ruling.stage is Stage.OPEN:
-        return [_line("everybody")]
-    return [_line("everybody"), _line(f"asks for: {', '.join(words) or 'any credential'}", class_="line small")]
+        return [_line(anybody)]
+    return [_line(anybody), _line(f"asks for: {', '.join(words) or 'any credential'}", class_="line small")]
 
 
 def _rule(route: AuditedRoute) -> list[Html]:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rimlock.core.errors import ConfigurationError
 from rimlock.retrofit.audit.callers import last_callers
 from rimlock.retrofit.audit.claims import claim_of, shares_in_words
 from rimlock.retrofit.audit.inside import words_of
@@ -148,7 +149,7 @@ def _settled(report: Report, auth: Rimlock, asked: Asked) -> Report:
     report.judged = asked.check or asked.probe or asked.through or asked.html is not None
     if asked.write:
         claims = claims_of(report.inventory.routes, running=asked.running)
-        asked.lock.write_text(write_lock(claims), encoding="utf-8")
+        _write(asked.lock, write_lock(claims))
         report.wrote.append(f"{len(claims)} routes to {asked.lock}")
     if asked.check or asked.html is not None:
         report.remarks += standing_remarks(report.inventory, now, running=asked.running or not asked.check)
@@ -157,9 +158,16 @@ def _settled(report: Report, auth: Rimlock, asked: Asked) -> Report:
         report.remarks += compared(report.inventory, locked, running=asked.running, strict=asked.strict)
     if asked.html is not None:
         text = page(asked.name, report.inventory, report.remarks, now=now, note=_probed_in_words(report))
-        asked.html.write_text(text, encoding="utf-8")
+        _write(asked.html, text)
         report.wrote.append(f"the page {asked.html}")
     return report
+
+
+def _write(place: Path, text: str) -> None:
+    try:
+        place.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{place} cannot be written: {error.strerror}") from None
 
 
 def _probed_in_words(report: Report) -> str:

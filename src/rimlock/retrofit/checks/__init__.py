@@ -20,6 +20,7 @@ from rimlock.retrofit.checks.overdue import overdue_rules
 from rimlock.retrofit.checks.own_users import own_users
 from rimlock.retrofit.checks.path_guards import path_guards
 from rimlock.retrofit.checks.plain_keys import plain_keys
+from rimlock.retrofit.checks.running import running
 from rimlock.retrofit.checks.storage import storage
 from rimlock.retrofit.checks.switches import switches
 
@@ -35,29 +36,36 @@ DAYS = 90
 
 
 async def examine(
-    auth: Rimlock, say: Say, *, app: Any = None, module: str | None = None, host_database: str | None = None
+    auth: Rimlock,
+    say: Say,
+    *,
+    app: Any = None,
+    name: str | None = None,
+    host_database: str | None = None,
+    url: str | None = None,
 ) -> list[Finding]:
     """Run every check on an installation that is not started, and change nothing. `say` puts a failure into words.
 
-    `app`, `module`: the application it is on and the module that was imported for it. `host_database`: the URL of the
-    host's database, where it is another one than ours.
+    `app`, `name`: the application it is on, and how that was named, as module:name. `host_database`: the URL of the
+    host's database, where it is another one than ours. `url`: where a server of this installation answers.
     """
     stored, ours_stand = await storage(auth, say)
     try:
         readable = ours_stand and not _failed(stored)
         seen = readable and await _desktop_seen(auth)
-        running = await auth.database.read(rollout.running_rules) if readable else ()
+        changed = await auth.database.read(rollout.running_rules) if readable else ()
         return [
             Finding("settings", "ok", "they load"),
             *secrets(auth),
             *switches(auth.settings, auth.features),
             *origins(auth, app, desktop_seen=seen),
             _starlette(),
-            path_guards(module, host_is_trusted=_starlette().state == "ok"),
+            path_guards(name.partition(":")[0] if name else None, host_is_trusted=_starlette().state == "ok"),
             *stored,
+            *await running(auth, url),
             *await mails(auth, readable=readable),
             *(await own_users(auth, say, ours_stand=readable) if not _failed(stored, "database") else []),
-            *overdue_rules(auth, auth.judge.rules.with_running(running)),
+            *overdue_rules(auth, auth.judge.rules.with_running(changed)),
             *await _plain_keys(auth, host_database, say, reachable=not _failed(stored, "database")),
             *await host_migrations(Path.cwd(), ours_stand=ours_stand),
         ]

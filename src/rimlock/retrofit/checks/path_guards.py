@@ -56,17 +56,20 @@ def guards_in(source: str) -> list[int]:
 
 def _sources(module: str) -> Iterator[Path]:
     """Yield the files of the application's own modules: below its top package, or beside its one module."""
-    top = module.partition(".")[0]
-    root = getattr(sys.modules.get(top), "__file__", None)
-    if root is None:
-        return
-    home = Path(root).resolve().parent
+    homes = _homes(sys.modules.get(module.partition(".")[0]))
     for file in sorted({Path(one) for one in map(_file_of, list(sys.modules.values())) if one}):
-        inside = file.is_relative_to(home) and not {"site-packages", "dist-packages"} & set(
-            file.parts[len(home.parts) :]
-        )
-        if inside and not _is_ours(file):
+        if any(_is_within(file, home) for home in homes) and not _is_ours(file):
             yield file
+
+
+def _homes(top: object) -> list[Path]:
+    """Return the folders of a package, those of one without an `__init__.py` too, or the folder of a module."""
+    file = getattr(top, "__file__", None)
+    return [Path(file).resolve().parent] if file else [Path(one).resolve() for one in getattr(top, "__path__", ())]
+
+
+def _is_within(file: Path, home: Path) -> bool:
+    return file.is_relative_to(home) and not {"site-packages", "dist-packages"} & set(file.parts[len(home.parts) :])
 
 
 def _file_of(module: object) -> str | None:
@@ -140,12 +143,15 @@ def _stripped(node: ast.AST) -> ast.AST:
 
 
 def _reads_path(node: ast.AST) -> bool:
-    """Whether this is `….url.path`, `scope["path"]` or `scope.get("path")`; or one of them, stripped or lowered."""
+    """Whether this is `….url.path`, `scope["path"]` or `scope.get("path")`; or one of them, stripped or cut."""
     node = _stripped(node.value) if isinstance(node, ast.NamedExpr) else node
     if isinstance(node, ast.Attribute) and node.attr == "path":
         return isinstance(node.value, ast.Attribute) and node.value.attr == "url"
     if isinstance(node, ast.Subscript):
-        return _is_scope(node.value) and isinstance(node.slice, ast.Constant) and node.slice.value in _KEYS
+        named = _is_scope(node.value) and isinstance(node.slice, ast.Constant) and node.slice.value in _KEYS
+        return named or _reads_path(_stripped(node.value))
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "str":
+        return any(_is_url(one) or _reads_path(one) for one in node.args)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         if node.func.attr == "get" and _is_scope(node.func.value) and node.args:
             return isinstance(node.args[0], ast.Constant) and node.args[0].value in _KEYS
@@ -154,6 +160,10 @@ def _reads_path(node: ast.AST) -> bool:
 
 
 _KEYS = {"path", "raw_path"}
+
+
+def _is_url(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "url"
 
 
 def _is_scope(node: ast.AST) -> bool:

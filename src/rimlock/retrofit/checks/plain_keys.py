@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sqlalchemy import column, inspect, select, table
+from sqlalchemy.exc import SQLAlchemyError
 
+from rimlock.core.errors import Unavailable
 from rimlock.migrations.neighbours import OURS
 from rimlock.retrofit.checks.finding import EXPECTED, Finding, Say
 from rimlock.retrofit.checks.reading import read_only
@@ -27,6 +29,7 @@ SAMPLE = 40
 """Rows read of one column."""
 
 MOST_COLUMNS = 200
+MOST_NAMED = 5
 SHORTEST, SHORTEST_PASSWORD, LONGEST = 12, 4, 512
 
 _TELLING = re.compile(
@@ -34,7 +37,8 @@ _TELLING = re.compile(
 )
 _KEY_ITSELF = re.compile(r"(^|_)key$")
 _KEY_TABLE = re.compile(r"(api_?)?keys?$|token", re.IGNORECASE)
-_PASSWORD = re.compile(r"passw|pwd|passphrase")
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_PASSWORD = re.compile(r"passw|pwd|passphrase", re.IGNORECASE)
 _DIGEST = re.compile(
     r"(?P<hex>[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{56}|[0-9a-fA-F]{64}|[0-9a-fA-F]{96}|[0-9a-fA-F]{128})"
     r"|[A-Za-z0-9+/]{43}=|[A-Za-z0-9+/]{86}==|\$[A-Za-z0-9-]+\$.+|\{[A-Z0-9-]+\}.+|[a-z0-9_]+(:[a-z0-9]+)?(:\d+)*\$.+\$.+|gAAAA.+"
@@ -44,16 +48,20 @@ _DIGEST = re.compile(
 async def plain_keys(url: str, say: Say, *, named: bool = False) -> list[Finding]:
     """Look through the tables of the database at `url`, ours left out. `named`: somebody says that it is there."""
     try:
-        found = await read_only(url, lambda connection: list(_suspicions(connection)))
+        found = await read_only(url, _looked_through)
     except EXPECTED as error:
         why = "keys in clear could not be looked for"
-        return [Finding("plain keys", "warn", say(error), why=why, mend="name the database with --host-database")]
+        away = named and isinstance(error, Unavailable)
+        text = "the database of --host-database does not answer" if away else say(error)
+        mend = f"{'correct' if named else 'name the database with'} --host-database"
+        return [Finding("plain keys", "warn", text, why=why, mend=mend)]
     if found is None and named:
         why = "nothing was looked at, so nothing was found"
         return [Finding("plain keys", "warn", "there is no such database", why=why, mend="correct --host-database")]
-    if not found:
+    suspicions, unread = found or ([], [])
+    if not suspicions and not unread:
         return [Finding("plain keys", "ok", "no column of the database seems to hold keys in clear")]
-    return [_told(name, held, read) for name, held, read in found]
+    return [*(_told(name, held, read) for name, held, read in suspicions), *_untold(unread)]
 
 
 def _told(name: str, held: int, read: int) -> Finding:
@@ -70,27 +78,61 @@ def _told(name: str, held: int, read: int) -> Finding:
     )
 
 
-def _suspicions(connection: Connection) -> Iterator[tuple[str, int, int]]:
-    """Yield columns that hold what looks usable: their names, how many values look so, how many were read."""
-    for place, name in list(_columns(connection))[:MOST_COLUMNS]:
-        source = table(place, column(name))
-        values = connection.execute(select(source.c[name]).where(source.c[name].is_not(None)).limit(SAMPLE)).scalars()
-        read = [value for value in values if value not in {"", b""}]
+def _untold(unread: list[str]) -> Iterator[Finding]:
+    if unread:
+        shown = ", ".join(unread[:MOST_NAMED]) + (
+            f" and {len(unread) - MOST_NAMED} more" if len(unread) > MOST_NAMED else ""
+        )
+        why = "keys in clear could not be looked for there"
+        mend = "let the account of --host-database read it, or look by hand"
+        yield Finding("plain keys", "warn", f"not read: {shown}", why=why, mend=mend)
+
+
+def _looked_through(connection: Connection) -> tuple[list[tuple[str, int, int]], list[str]]:
+    """Return columns that hold what looks usable (name, how many values look so, how many were read), and the unread.
+
+    Each is tried by itself: one that fails must neither hide the others nor end the transaction.
+    """
+    columns, unread = _columns(connection)
+    found: list[tuple[str, int, int]] = []
+    for place, name in columns[:MOST_COLUMNS]:
+        try:
+            with connection.begin_nested():
+                read = _values(connection, place, name)
+        except SQLAlchemyError:
+            unread.append(f"{place}.{name}")
+            continue
         held = sum(_usable(value, password=_PASSWORD.search(name) is not None) for value in read)
         if held:
-            yield f"{place}.{name}", held, len(read)
+            found.append((f"{place}.{name}", held, len(read)))
+    return found, unread
 
 
-def _columns(connection: Connection) -> Iterator[tuple[str, str]]:
-    looked = inspect(connection)
-    for place in looked.get_table_names():
+def _values(connection: Connection, place: str, name: str) -> list[str | bytes]:
+    source = table(place, column(name))
+    values = connection.execute(select(source.c[name]).where(source.c[name].is_not(None)).limit(SAMPLE)).scalars()
+    return [value for value in values if isinstance(value, (str, bytes)) and value]
+
+
+def _columns(connection: Connection) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return the columns whose names are telling, and the tables that do not tell their columns."""
+    telling, unread = [], []
+    for place in inspect(connection).get_table_names():
         if place in OURS:
             continue
-        for one in looked.get_columns(place):
-            name = str(one["name"])
-            telling = _TELLING.search(name.lower()) or (_KEY_ITSELF.search(name.lower()) and _KEY_TABLE.search(place))
-            if telling:
-                yield place, name
+        try:
+            with connection.begin_nested():
+                names = [str(one["name"]) for one in inspect(connection).get_columns(place)]
+        except SQLAlchemyError:
+            unread.append(place)
+            continue
+        telling += [(place, name) for name in names if _is_telling(place, name)]
+    return telling, unread
+
+
+def _is_telling(place: str, name: str) -> bool:
+    spelt = _HUMP.sub("_", name).lower()
+    return bool(_TELLING.search(spelt) or (_KEY_ITSELF.search(spelt) and _KEY_TABLE.search(place)))
 
 
 def _usable(value: object, *, password: bool) -> bool:

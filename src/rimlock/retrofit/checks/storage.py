@@ -75,18 +75,14 @@ _MENDS = {
 
 
 async def _follower(auth: Rimlock) -> Finding:
-    """Read the journal as a server does, and see that nothing of it is left unread."""
+    """Read the journal to its end, as a server does at its start. What a running one has read is asked of itself."""
     follower = auth.context.follower
-    written = await auth.database.read(lambda tx: tx.value(select(func.coalesce(func.max(journal.c.id), 0))))
     try:
         await follower.start()
         read, ended = auth.context.revocations.position, len(auth.context.revocations.sessions)
     finally:
         await follower.stop()
-    if read < written:
-        text = f"it has read {read} of {written} lines of the journal"
-        return Finding("follower", "fail", text, why=_CANNOT["follower"], mend=_MENDS["follower"])
-    return Finding("follower", "ok", f"has read the journal up to line {read}, {ended} ended sessions in memory")
+    return Finding("follower", "ok", f"can read the journal, to line {read}; {ended} ended sessions in memory")
 
 
 async def _clocks(auth: Rimlock) -> Finding:

@@ -18,6 +18,7 @@ from rimlock.core.users import OwnUsers
 from rimlock.migrations.connecting import locate
 from rimlock.owning.tables import owner
 from rimlock.retrofit.ownership.checksums import content_of
+from rimlock.retrofit.ownership.events import CameTo, on_record
 from rimlock.retrofit.ownership.progress import WHOLE, Standing, keep, make_state, require, standing
 from rimlock.retrofit.ownership.revision import revision_id, write_revision, write_sql
 from rimlock.retrofit.ownership.schema_print import print_of
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from rimlock.retrofit.ownership.retrofitting import Retrofit
     from rimlock.retrofit.ownership.surveying import HostTable
 
-__all__ = ["Applied", "apply", "refuse_unsafe"]
+__all__ = ["Applied", "apply", "refuse_other_plan", "refuse_unsafe"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,11 @@ class Applied:
     files: tuple[str, ...]
 
 
+def _came_to(made: Applied) -> CameTo:
+    return CameTo(done=not made.waiting)
+
+
+@on_record("apply", _came_to)
 async def apply(work: Retrofit) -> Applied:
     """Record what is there, make the System user and the places owners are kept in.
 
@@ -72,18 +78,25 @@ def refuse_unsafe(work: Retrofit, targets: Sequence[Target], found: Mapping[str,
     for one in targets:
         line = found.get(one.host.label)
         known = None if line is None else line.data.get("plan")
-        if known is not None and known != _chosen(work, one):
-            raise ConfigurationError(
-                f"{one.host.label!r} was begun in another way; roll back first, or restore the plan"
-            )
+        refuse_other_plan(work, one, known)
         if one.plan.mode == "column":
             _refuse_column(work, one, fresh=known is None)
+
+
+def refuse_other_plan(work: Retrofit, one: Target, known: Mapping[str, Any] | None) -> None:
+    """Refuse a plan that was edited since the table was begun: its column might be the host's own."""
+    if known is not None and known != _chosen(work, one):
+        raise ConfigurationError(f"{one.host.label!r} was begun in another way; roll back first, or restore the plan")
 
 
 def _refuse_column(work: Retrofit, one: Target, *, fresh: bool) -> None:
     label, column = one.host.label, one.plan.column
     if fresh and column.casefold() in {held.name.casefold() for held in one.host.table.c}:
         raise ConfigurationError(f"{label!r} has a column {column!r} already; choose another name")
+    if one.host.parted:
+        raise ConfigurationError(
+            f"{label!r} has partitions or is one, which have no column of their own; use mode = 'side'"
+        )
     if one.host.triggers and one.plan.triggers == "refuse":
         named = ", ".join(one.host.triggers)
         raise ConfigurationError(

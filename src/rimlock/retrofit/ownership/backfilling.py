@@ -17,6 +17,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from rimlock.core.errors import ConfigurationError
+from rimlock.retrofit.ownership.applying import refuse_other_plan
+from rimlock.retrofit.ownership.events import CameTo, on_record
 from rimlock.retrofit.ownership.evidence import asked_by, judge_all, read_rows, span_end
 from rimlock.retrofit.ownership.giving import give
 from rimlock.retrofit.ownership.pacing import Pace
@@ -74,6 +76,12 @@ class _Done:
     more: bool = True
 
 
+def _came_to(filled: list[Filled]) -> CameTo:
+    left = sum(one.left for one in filled)
+    return CameTo(rows=sum(one.given for one in filled), left=left, done=not left)
+
+
+@on_record("backfill", _came_to)
 async def backfill(work: Retrofit, *, batch: int = 1_000, pause: float = 0.0, most: int | None = None) -> list[Filled]:
     """Give owners until every row of the plan has one, or `most` rows got theirs by this call.
 
@@ -82,10 +90,13 @@ async def backfill(work: Retrofit, *, batch: int = 1_000, pause: float = 0.0, mo
     """
     found = await work.standing()
     people = work.people
-    owners = await work.owners(people, require(found).data["system"])
+    system = require(found).data.get("system", "")
+    if await people.missing([system]):
+        raise ConfigurationError("the System user is gone; run `rimlock retrofit apply`, which makes it anew")
+    owners = await work.owners(people, system)
     targets = await work.targets()
     for one in targets:
-        _require_ready(one, found)
+        _require_ready(work, one, found)
     filled: list[Filled] = []
     for one in targets:
         room = None if most is None else most - sum(done.given for done in filled)
@@ -94,12 +105,15 @@ async def backfill(work: Retrofit, *, batch: int = 1_000, pause: float = 0.0, mo
     return filled
 
 
-def _require_ready(one: Target, found: Mapping[str, Standing]) -> None:
+def _require_ready(work: Retrofit, one: Target, found: Mapping[str, Standing]) -> None:
     line = found.get(one.host.label)
     if line is None or line.phase in {"counted", "waiting"}:
         raise ConfigurationError(f"{one.host.label!r} is not ready; run `rimlock retrofit apply` and do what it says")
     if line.phase == "leaving":
         raise ConfigurationError("a way back was begun here; finish it with `rimlock retrofit rollback`")
+    refuse_other_plan(work, one, line.data.get("plan", {}))
+    if one.plan.mode == "column" and one.plan.column not in one.host.table.c:
+        raise ConfigurationError(f"{one.host.label!r} has no column {one.plan.column!r} any more; run `apply` again")
 
 
 async def _table(work: Retrofit, one: Target, people: People, default: str, pace: Pace, room: int | None) -> Filled:

@@ -17,7 +17,9 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from rimlock.core.errors import ConfigurationError
+from rimlock.retrofit.ownership.applying import refuse_other_plan
 from rimlock.retrofit.ownership.checksums import count_of
+from rimlock.retrofit.ownership.events import CameTo, on_record
 from rimlock.retrofit.ownership.progress import keep, require, standing
 from rimlock.retrofit.ownership.rebuilding import rebuild
 from rimlock.retrofit.ownership.statements import (
@@ -58,6 +60,11 @@ class Finished:
     orphans: int
 
 
+def _came_to(made: list[Finished]) -> CameTo:
+    return CameTo(rows=sum(one.orphans for one in made))
+
+
+@on_record("finish", _came_to)
 async def finish(work: Retrofit, *, offline: bool = False) -> list[Finished]:
     """Make the owners final. `offline`: nobody uses the application, so a big SQLite table may be rewritten.
 
@@ -69,6 +76,8 @@ async def finish(work: Retrofit, *, offline: bool = False) -> list[Finished]:
     people = work.people
     targets = await work.targets()
     for one in targets:
+        if (line := found.get(one.host.label)) is not None:
+            refuse_other_plan(work, one, line.data.get("plan", {}))
         _refuse_unready(await owned_rows(work, one, people))
         if one.plan.mode == "column" and work.host.dialect == "sqlite" and not await _is_required(work.host, one):
             await refuse_long_lock(work, one.host.label, offline=offline)

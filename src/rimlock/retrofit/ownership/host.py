@@ -9,14 +9,15 @@ Work is a plain function of a connection. Nothing is awaited inside a transactio
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import bindparam, create_engine, event, func, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import StaticPool
 
@@ -24,7 +25,7 @@ from rimlock.core.errors import ConfigurationError, Unavailable
 from rimlock.migrations.connecting import locate
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from sqlalchemy import Connection, Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -37,8 +38,13 @@ LOCK_WAIT = "200ms"
 """How long a statement may queue for a lock on PostgreSQL: whoever comes behind it waits as long."""
 TRIES = 60
 RETRY_SECONDS = 0.25
-BUSY_STATES = {"55P03", "40P01", "40001"}
-"""SQLSTATE: lock not available, deadlock, serialization failure: all of them mean again."""
+HELD = "Somebody else holds the table for too long; run the same command again later."
+BUSY_STATES = {"55P03", "40P01", "40001", "23505", "42P07"}
+"""SQLSTATE: lock not available, deadlock, serialization failure; a line or a table that somebody who runs the same
+command made a moment ago. All of them mean again."""
+GONE_STATES = ("08", "53", "57P", "58", "25006")
+"""SQLSTATE: no connection, no room, shutting down, trouble with the disk, read only."""
+GONE_SIGNS = ("full", "readonly", "disk", "unable to open", "locked")
 SETTINGS = {
     "application_name": "rimlock-retrofit",
     "timezone": "UTC",
@@ -47,12 +53,19 @@ SETTINGS = {
     "bytea_output": "hex",
     "extra_float_digits": "1",
     "statement_timeout": "0",
+    "lock_timeout": "30s",
+    "row_security": "off",
 }
-"""What the text of a value depends on, fixed, so that two checksums can be compared."""
+"""What the text of a value depends on, fixed, so that two checksums can be compared. Rows that a policy would hide are
+an error; and nothing waits for a lock without an end."""
 
 
 class Host:
-    """The host's database. Every method runs `work` in one transaction; it raises what `work` raises."""
+    """The host's database. Every method runs `work` in one transaction; it raises what `work` raises.
+
+    What the database itself refuses is ConfigurationError, in its words; Unavailable, when it cannot be had. Only an
+    IntegrityError is passed on: a row that broke a constraint is for the step to explain.
+    """
 
     dialect: str
     held: float = 0.0
@@ -60,24 +73,33 @@ class Host:
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work`, which changes nothing."""
-        raise NotImplementedError
+        with _explained():
+            return await self._read(work)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` and commit. A lock that is not to be had is tried for again, up to TRIES. Raises Unavailable."""
-        for _ in range(TRIES):
-            try:
-                return await self._write(work)
-            except DBAPIError as error:
-                if not is_busy(error):
-                    raise
-            await asyncio.sleep(RETRY_SECONDS)
-        raise Unavailable("Somebody else holds the table for too long; run the same command again later.")
+        with _explained():
+            for _ in range(TRIES):
+                try:
+                    return await self._write(work)
+                except DBAPIError as error:
+                    if not is_busy(error):
+                        raise
+                await asyncio.sleep(RETRY_SECONDS)
+        raise Unavailable(HELD)
+
+    async def outside(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` with no transaction around it: for what a database does only there. It is tried once."""
+        with _explained():
+            return await self._outside(work)
+
+    async def _read(self, work: Callable[[Connection], T]) -> T:
+        raise NotImplementedError
 
     async def _write(self, work: Callable[[Connection], T]) -> T:
         raise NotImplementedError
 
-    async def outside(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` with no transaction around it: for what a database does only there."""
+    async def _outside(self, work: Callable[[Connection], T]) -> T:
         raise NotImplementedError
 
     async def close(self) -> None:
@@ -92,20 +114,26 @@ class SQLiteHost(Host):
     engine: Engine
     dialect = "sqlite"
 
-    async def read(self, work: Callable[[Connection], T]) -> T:
-        """See Host.read."""
+    async def _read(self, work: Callable[[Connection], T]) -> T:
         return await asyncio.to_thread(self._run, work, "BEGIN")
 
     async def _write(self, work: Callable[[Connection], T]) -> T:
-        return await asyncio.to_thread(self._run, work, "BEGIN IMMEDIATE")
+        done = await asyncio.to_thread(self._run, work, "BEGIN IMMEDIATE")
+        await asyncio.to_thread(self._carry_over)
+        return done
 
-    async def outside(self, work: Callable[[Connection], T]) -> T:
-        """See Host.outside."""
+    async def _outside(self, work: Callable[[Connection], T]) -> T:
         return await asyncio.to_thread(self._run, work, "SELECT 1")
 
     async def close(self) -> None:
         """See Host.close."""
         self.engine.dispose()
+
+    def _carry_over(self) -> None:
+        """Move what we wrote from the log into the file, while nobody waits; else the next writer's commit would."""
+        # What it could not carry over stays where it is, and the write is done all the same.
+        with suppress(DBAPIError), self.engine.connect().execution_options(begin="SELECT 1") as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").all()
 
     def _run(self, work: Callable[[Connection], T], begin: str) -> T:
         with self.engine.connect().execution_options(begin=begin) as connection:
@@ -123,8 +151,7 @@ class PostgresHost(Host):
     engine: AsyncEngine
     dialect = "postgresql"
 
-    async def read(self, work: Callable[[Connection], T]) -> T:
-        """See Host.read."""
+    async def _read(self, work: Callable[[Connection], T]) -> T:
         async with self.engine.connect() as connection:
             return await connection.run_sync(work)
 
@@ -136,8 +163,7 @@ class PostgresHost(Host):
         self.held = monotonic() - began
         return done
 
-    async def outside(self, work: Callable[[Connection], T]) -> T:
-        """See Host.outside. The lock timeout holds here too, but for a CONCURRENTLY, which only waits its turn."""
+    async def _outside(self, work: Callable[[Connection], T]) -> T:
         async with self.engine.connect() as connection:
             alone = await connection.execution_options(isolation_level="AUTOCOMMIT")
             return await alone.run_sync(work)
@@ -162,11 +188,38 @@ async def open_host(url: str) -> AsyncIterator[Host]:
         await host.close()
 
 
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        if is_busy(error):
+            raise Unavailable(HELD) from error
+        if isinstance(error, IntegrityError):
+            raise
+        raise _told(error) from error
+
+
 def is_busy(error: DBAPIError) -> bool:
-    """Say whether somebody else merely held what was wanted."""
+    """Say whether somebody else merely held what was wanted, or made it a moment ago."""
     if isinstance(error.orig, sqlite3.OperationalError):
         return "locked" in str(error.orig)
-    return str(getattr(error.orig, "sqlstate", "")) in BUSY_STATES
+    return _state(error) in BUSY_STATES
+
+
+def _told(error: DBAPIError) -> Exception:
+    """Return in one sentence what the database refused. Its first line names tables and columns, never values."""
+    why = re.sub(r"^<class '[\w.]+'>: ", "", str(error.orig)).strip().partition("\n")[0]
+    gone = error.connection_invalidated or _state(error).startswith(GONE_STATES)
+    if isinstance(error.orig, sqlite3.OperationalError):
+        gone = any(sign in why for sign in GONE_SIGNS)
+    if gone or "connection" in why:
+        return Unavailable(f"The database of the application cannot go on: {why}. Run the same command again then.")
+    return ConfigurationError(f"the database of the application refused: {why}")
+
+
+def _state(error: DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlstate", None) or "")
 
 
 _SET_LOCK_TIMEOUT = select(func.set_config("lock_timeout", bindparam("value"), bindparam("local")))

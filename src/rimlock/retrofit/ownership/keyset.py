@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import String, bindparam, cast, literal_column, true, tuple_
+from sqlalchemy import LargeBinary, String, Text, bindparam, cast, literal_column, true, tuple_
 from sqlalchemy.types import NullType
 
 if TYPE_CHECKING:
@@ -68,5 +68,10 @@ def _values(keys: Sequence[ColumnElement[Any]], place: str) -> list[ColumnElemen
 def _value(key: ColumnElement[Any], value: Any) -> ColumnElement[Any]:
     """A stored value as it is, where columns have no type here (SQLite); else text that the database reads."""
     if isinstance(key.type, NullType):
+        if isinstance(value, str) and not value.isascii():
+            # It may hold bytes that are no UTF-8, which only a blob can carry.
+            return cast(
+                bindparam(None, value.encode("utf-8", "surrogateescape"), type_=LargeBinary(), unique=True), Text
+            )
         return bindparam(None, value, type_=NullType(), unique=True)
     return cast(bindparam(None, value, type_=String(), unique=True), key.type)

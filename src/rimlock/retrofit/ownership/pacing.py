@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 __all__ = ["Pace"]
 
-SMALLEST, LONGEST_PAUSE = 200, 5.0
+SMALLEST, LONGEST_PAUSE = 200, 1.0
 LONGEST_HOLD = {"sqlite": 0.03, "postgresql": 0.08}
 """Seconds a batch should hold its locks at most: all writers of a file, or those few who want the same rows."""
 SHARE = {"sqlite": 3.0, "postgresql": 0.5}

@@ -33,6 +33,8 @@ FILE_NAME = "rimlock-ownership.toml"
 SYSTEM = "system"
 Match = Literal["id", "email", "username", "display"]
 MATCHES: tuple[Match, ...] = ("id", "email", "username", "display")
+LONGEST_NAME = 63
+"""PostgreSQL cuts off what is longer."""
 USUAL_MATCH: tuple[Match, ...] = ("email", "username")
 
 
@@ -110,6 +112,8 @@ def load_plan(path: Path) -> Plan:
         raise ConfigurationError(
             f"there is no plan {path.name}; `rimlock retrofit plan` writes one to begin with"
         ) from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"the plan {path.name} is not written in UTF-8") from None
     return read_plan(written)
 
 
@@ -141,7 +145,7 @@ def _table(data: Any, place: int) -> TablePlan:
     return TablePlan(
         name=data["name"],
         mode=_word(data, "mode", ("side", "column"), where),
-        column=_text(data.get("column", "owner_id"), f"{where}: column"),
+        column=_name(data.get("column", "owner_id"), f"{where}: column"),
         rules=tuple(_rule(one, where) for one in _list(data.get("rule", []), f"{where}: rule")),
         default=_text(data.get("default", SYSTEM), f"{where}: default"),
         ambiguous=_word(data, "ambiguous", ("leave", "default"), where),
@@ -162,7 +166,10 @@ def _rule(data: Any, where: str) -> Rule:
         return ColumnRule(column=_text(data.get("column"), f"{where}: column"), match=match)
     _only(data, {"audit", "row", "user", "where", "match"}, where)
     named = {name: _text(data.get(name), f"{where}: {name}") for name in ("audit", "row", "user")}
-    return AuditRule(**named, where=_mapping(data.get("where", {}), f"{where}: where"), match=match)
+    held = _mapping(data.get("where", {}), f"{where}: where")
+    if odd := [name for name, value in held.items() if not isinstance(value, str | int | float | bool)]:
+        raise ConfigurationError(f"{where}: where.{odd[0]} is a text, a number, true or false")
+    return AuditRule(**named, where=held, match=match)
 
 
 def _only(data: Mapping[str, Any], known: set[str], where: str) -> None:
@@ -189,6 +196,14 @@ def _text(found: Any, where: str) -> str:
     if not isinstance(found, str) or not found:
         raise ConfigurationError(f"{where} has to be a text")
     return found
+
+
+def _name(found: Any, where: str) -> str:
+    """Return the name of a new column, which every database takes as it stands."""
+    name = _text(found, where)
+    if len(name.encode()) > LONGEST_NAME or not name.isprintable():
+        raise ConfigurationError(f"{where} has at most {LONGEST_NAME} bytes, all of them printable")
+    return name
 
 
 def _list(found: Any, where: str) -> list[Any]:

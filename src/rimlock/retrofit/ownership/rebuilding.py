@@ -58,7 +58,11 @@ def rebuild(connection: Connection, table: HostTable, column: str) -> None:
 
 def with_not_null(written: str, column: str) -> str:
     """Return the statement that makes such a table under a passing name, with the column NOT NULL."""
-    body = re.sub(HEAD, f"CREATE TABLE {TEMPORARY} (", written, count=1)
+    body, found = re.subn(HEAD, f"CREATE TABLE {TEMPORARY} (", written, count=1)
+    if not found:
+        raise ConfigurationError(
+            "the definition of the table begins in a way that is not known here; nothing was changed"
+        )
     for start, end in _definitions(body):
         words = [word for word in _TOKEN.findall(body[start:end]) if word.strip() and not word.startswith(("--", "/*"))]
         if words and _unquoted(words[0]).casefold() == column.casefold():

@@ -17,6 +17,7 @@ from sqlalchemy.schema import DropTable
 
 from rimlock.core.errors import ConfigurationError
 from rimlock.owning.tables import owner
+from rimlock.retrofit.ownership.events import CameTo, on_record
 from rimlock.retrofit.ownership.finishing import refuse_long_lock
 from rimlock.retrofit.ownership.progress import WHOLE, all_standing, drop_state, keep
 from rimlock.retrofit.ownership.schema_print import differences, print_of
@@ -51,6 +52,11 @@ class RolledBack:
     kept: tuple[str, ...] = ()
 
 
+def _came_to(made: RolledBack) -> CameTo:
+    return CameTo(done=made.done)
+
+
+@on_record("rollback", _came_to)
 async def rollback(work: Retrofit, *, offline: bool = False, accept: bool = False) -> RolledBack:
     """Take back everything this tool made. `offline` as for `finish`. Can be repeated, and killed at any moment.
 
@@ -113,6 +119,10 @@ def _loosen(connection: Connection, table: HostTable, column: str) -> None:
 
 
 def _drop_column(connection: Connection, table: HostTable, column: str) -> None:
+    """Drop the column, unless somebody else who takes the way back was faster."""
+    there = inspect(connection).get_columns(table.name, schema=table.schema)
+    if column not in {one["name"] for one in there}:
+        return
     try:
         connection.execute(DropColumn(table.table, column))
     except OperationalError as error:

@@ -32,7 +32,10 @@ BOOKKEEPING = {"alembic_version"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostTable:
-    """A table of the host's. `rowid`: SQLite's name for the number of a row, if any. `generated`: computed columns."""
+    """A table of the host's. `rowid`: SQLite's name for the number of a row, if any. `generated`: computed columns.
+
+    `parted`: it has partitions, or is one (PostgreSQL).
+    """
 
     name: str
     schema: str | None
@@ -41,6 +44,7 @@ class HostTable:
     kind: KeyKind
     rowid: str | None = None
     generated: frozenset[str] = frozenset()
+    parted: bool = False
     triggers: tuple[str, ...] = field(default=())
     """Triggers that fire when any column of a row is changed."""
 
@@ -61,7 +65,11 @@ def host_tables(connection: Connection) -> dict[str, HostTable]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SAWarning)  # a type nobody knows is compared as text all the same
         found = [_survey(connection, inspector, name, schema) for name, schema in _names(connection, inspector)]
-    return {table.label: table for table in found}
+    tables = {table.label: table for table in found}
+    if len(tables) < len(found):
+        twice = next(table.label for table in found if tables[table.label] is not table)
+        raise ConfigurationError(f"{twice!r} is a table, and a table of a schema too; rename one of them")
+    return tables
 
 
 def find_table(tables: dict[str, HostTable], label: str) -> HostTable:
@@ -110,6 +118,7 @@ def _survey(connection: Connection, inspector: Inspector, name: str, schema: str
         kind=_kind(key, {one["name"]: one["type"] for one in columns}),
         rowid=_rowid(connection, name, {one["name"].lower() for one in columns}) if lite else None,
         generated=frozenset(one["name"] for one in columns if one.get("computed")),
+        parted=not lite and bool(connection.execute(_PG_PARTED, {"name": name, "schema": schema}).scalar()),
         triggers=tuple(_sqlite_triggers(connection, name) if lite else _pg_triggers(connection, table)),
     )
 
@@ -146,8 +155,9 @@ def _rowid(connection: Connection, name: str, columns: set[str]) -> str | None:
 
 
 def _sqlite_triggers(connection: Connection, name: str) -> Iterator[str]:
+    """Yield triggers on any UPDATE. No statement in the body of one says UPDATE ON, so all of it is looked through."""
     for trigger, sql in connection.execute(_SQLITE_TRIGGERS, {"name": name}):
-        if re.search(r"\bUPDATE\s+ON\b", sql.partition("BEGIN")[0], re.IGNORECASE):
+        if re.search(r"\bUPDATE\s+ON\b", re.sub(r"(?s)--[^\n]*|/\*.*?\*/", " ", sql), re.IGNORECASE):
             yield trigger
 
 
@@ -169,4 +179,8 @@ _PG_TRIGGERS = text(
     "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' "
     "AND (t.tgtype & 16) <> 0 AND cardinality(t.tgattr::int2[]) = 0 "
     "AND c.relname = :name AND n.nspname = COALESCE(CAST(:schema AS TEXT), current_schema()) ORDER BY 1"
+)
+_PG_PARTED = text(
+    "SELECT c.relkind = 'p' OR c.relispartition FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+    "WHERE c.relname = :name AND n.nspname = COALESCE(CAST(:schema AS TEXT), current_schema()) "
 )
