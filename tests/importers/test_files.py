@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from importers.sources import PASSWORD, argon2, bcrypted, client_on, rows, sign_in
+from importers.sources import PASSWORD, argon2, bcrypted, client_on, rows, sign_in, write
 from profiles.fastapi_users.peers import python_of_theirs
 from rimlock.features.social.logic.providers import PRESETS
 from rimlock.importers.issuers import ISSUERS
@@ -154,3 +154,23 @@ def test_a_profile_the_application_refuses_is_left_out(rimlock_on_sqlite, tmp_pa
     assert (done["new"], done["notes"]) == (2, [{"row": "2", "note": "profile_left_out"}])
     found = rows(rimlock_on_sqlite.url, "SELECT email, profile FROM auth_user ORDER BY email")
     assert found == [("u1@example.com", '{"bio": "hello"}'), ("u2@example.com", "{}")]
+
+
+def test_a_table_of_the_application_is_used_in_place_and_not_filled(rimlock_on_sqlite, tmp_path):
+    """Where the users are mapped there is nothing to import into, and nothing to take back."""
+    (tmp_path / "fitted_on_members.py").write_text(
+        "from fastapi import FastAPI\nfrom sqlalchemy import Column, Integer, MetaData, String, Table\n"
+        "from rimlock import MappedUsers, Rimlock\n"
+        "members = Table('members', MetaData(), Column('id', Integer, primary_key=True), Column('email', String),\n"
+        "    Column('hashed_password', String(200)))\n"
+        "app = FastAPI()\n"
+        "Rimlock.from_env(users=MappedUsers(members)).install(app)\n"
+    )
+    write(
+        rimlock_on_sqlite.url, "CREATE TABLE members (id INTEGER PRIMARY KEY, email TEXT UNIQUE, hashed_password TEXT)"
+    )
+    place = file_of(tmp_path, {"id": 1, "email": "ann@example.com"})
+    failed = rimlock_on_sqlite("import", "jsonl", place, "--app", "fitted_on_members:app", "--apply")
+    assert (failed.code, failed.out) == (1, "")
+    assert "keeps its users in a table of the application, which is used in place" in failed.err
+    assert rows(rimlock_on_sqlite.url, "SELECT count(*) FROM members") == [(0,)]

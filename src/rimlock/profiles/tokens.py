@@ -42,7 +42,7 @@ class Tokens:
         """`legacy` None takes no old ones."""
         self._context = context
         self.legacy = legacy
-        self._ids = ids
+        self._ids: Ids = ids
         self._verified = VerifiedTokens()
         context.revocations.on_change.setdefault("signing_key", []).append(lambda _: self._verified.clear())
 

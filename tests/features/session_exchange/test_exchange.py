@@ -168,3 +168,28 @@ def test_it_is_gone_when_the_feature_is(sqlite_url):
     app, _, _ = installed(sqlite_url)
     with TestClient(app) as client:
         assert client.post(PLACE, headers=OURS).status_code == 404
+
+
+def test_the_function_sees_what_the_applications_middleware_made(sqlite_url):
+    """Our route stands behind the middleware of the application: what it reads from the cookie is there."""
+    sessions = {}
+
+    class Reading:
+        """Stands for an application's own session middleware."""
+
+        def __init__(self, inner):
+            self.inner = inner
+
+        async def __call__(self, scope, receive, send):
+            scope["session"] = {"user": sessions.get("old-1")}
+            await self.inner(scope, receive, send)
+
+    async def whose(request):
+        return request.session["user"]
+
+    app, _, _ = installed(sqlite_url, features=[PasswordFeature(), ProfileFeature(), SessionExchange(whose)])
+    app.add_middleware(Reading)
+    with TestClient(app) as client:
+        sessions["old-1"] = user_id = registered(client)
+        answer = exchanged(client, cookie=None)
+        assert client.get("/auth/me", headers=bearer(answer)).json()["id"] == user_id
