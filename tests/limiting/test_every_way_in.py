@@ -41,6 +41,8 @@ NOTHING_SECRET = {
     ("GET", "/auth/jwks.json"),
     ("GET", "/auth/health"),
     ("GET", "/auth/health/live"),
+    ("POST", "/auth/verify-email/request"),
+    ("POST", "/auth/forgot-password"),
     ("GET", "/auth/oauth"),
     ("GET", "/auth/oauth/{provider}"),
 }
