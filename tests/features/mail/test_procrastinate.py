@@ -1,14 +1,14 @@
-"""A host that runs procrastinate sends our messages by its jobs. Needs the package, which is not of our environment."""
+"""A host that runs procrastinate sends our messages by its jobs."""
 
 from __future__ import annotations
 
+import procrastinate
 import pytest
 from fastapi import FastAPI
 
 from features.mail.post_office import installed, mail_server, post, rows, running, told
 from rimlock.features.mail import MailFeature, ProcrastinateJobs
 
-procrastinate = pytest.importorskip("procrastinate")
 pytestmark = [pytest.mark.req("F3"), pytest.mark.anyio]
 
 
