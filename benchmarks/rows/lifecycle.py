@@ -69,8 +69,8 @@ class Course:
 
 
 COURSES = (
-    Course("cheapest hash", "cheapest", STEPS, (600, 300), (7, 5)),
-    Course("usual hash", "usual", tuple(step for step in STEPS if step.hashes), (100, 50), (5, 3)),
+    Course("cheapest hash", "cheapest", STEPS, (400, 300), (5, 5)),
+    Course("usual hash", "usual", tuple(step for step in STEPS if step.hashes), (60, 50), (5, 3)),
 )
 
 

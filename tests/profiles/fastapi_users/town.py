@@ -55,6 +55,9 @@ class Manager(UUIDIDMixin, BaseUserManager[Any, uuid.UUID]):
     async def on_after_delete(self, user: Any, request: Any = None) -> None:
         self.told.append(("after delete", user.email))
 
+    async def on_after_register(self, user: Any, request: Any = None) -> None:
+        self.told.append(("register", user.email))
+
     async def on_after_login(self, user: Any, request: Any = None, response: Any = None) -> None:
         self.told.append(("login", user.email, str(response.status_code)))
 

@@ -27,6 +27,7 @@ __all__ = [
     "LoginRefusal",
     "bad_password",
     "bad_request",
+    "bare_request",
     "translated",
 ]
 
@@ -86,6 +87,11 @@ class LoginRefusal(HTTPException):
 def bad_request(code: ErrorCode) -> HTTPException:
     """Return a refusal by its code."""
     return HTTPException(400, detail=code.value, headers=dict(SAFE_HEADERS))
+
+
+def bare_request(detail: str) -> HTTPException:
+    """Return a refusal that the dialect has no code for."""
+    return HTTPException(400, detail=detail, headers=dict(SAFE_HEADERS))
 
 
 def bad_password(code: ErrorCode, error: InvalidPasswordException | PasswordNotAccepted) -> HTTPException:

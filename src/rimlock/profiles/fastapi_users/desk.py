@@ -14,7 +14,9 @@ from fastapi import Depends, HTTPException
 from starlette.requests import Request
 
 from rimlock.core.errors import ConfigurationError
+from rimlock.features.social.logic import linked
 from rimlock.profiles.fastapi_users.codes import translated
+from rimlock.profiles.fastapi_users.elsewhere import Elsewhere, OAuthAccount
 from rimlock.profiles.fastapi_users.entering import Caller, Tokens
 from rimlock.profiles.fastapi_users.manager import BaseUserManager
 from rimlock.profiles.fastapi_users.people import Member
@@ -35,6 +37,7 @@ DOCUMENTED = {
     "insecure_changes_without_recent_login": "a token of any age changes the password and the address it was made with",
     "insecure_superusers_set_passwords": "superusers choose passwords for others, and know them",
     "insecure_cookies_from_any_origin": "pages of other origins act with the cookie of whoever visits them",
+    "insecure_associate_by_email": "whoever writes somebody's address into a login elsewhere gets into their account",
 }
 """What FastAPI Users does and this profile does not unless it is asked to, and why it does not."""
 
@@ -65,6 +68,7 @@ class Desk:
             raise ConfigurationError("two authentication backends have one name; routes are named by it")
         if unknown := self.documented - DOCUMENTED.keys():
             raise ConfigurationError(f"documented= knows {', '.join(DOCUMENTED)}, not {', '.join(sorted(unknown))}")
+        self.elsewhere = Elsewhere()
         self._context: Context | None = None
         self._tokens: Tokens | None = None
 
@@ -73,6 +77,7 @@ class Desk:
         if self._context is None:
             self._context = context
             self._tokens = Tokens(context, self.legacy, self.ids)
+            self.elsewhere.open(context)
 
     @property
     def context(self) -> Context:
@@ -91,6 +96,14 @@ class Desk:
     def member(self, known: Known) -> Member:
         """Return a user as the application knows them."""
         return Member(known, self.ids)
+
+    async def shown(self, schema: Any, known: Known) -> Any:
+        """Return a user in the application's schema, with the logins elsewhere where it has a place for them."""
+        member = self.member(known)
+        if "oauth_accounts" in schema.model_fields:
+            found = await linked(self.context, known.user.id)
+            member.oauth_accounts = [OAuthAccount(one) for one in found]
+        return schema.model_validate(member)
 
     def token_of(self, backend: AuthenticationBackend, scope: Scope) -> str | None:
         """Return the token that a request carries for a backend. A cookie counts for pages of ours alone."""

@@ -31,6 +31,7 @@ class Member:
         self.is_active = account.active and not account.waiting
         self.is_superuser = ADMIN in account.roles
         self.is_verified = account.verified
+        self.oauth_accounts: list[Any] = []
 
     def __repr__(self) -> str:
         """Name the user by their id alone."""

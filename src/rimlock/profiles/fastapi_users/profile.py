@@ -7,7 +7,7 @@ Source: FastAPI Users 15 (documented prefixes); design section 1 (one door in).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -22,6 +22,7 @@ from rimlock.profiles.fastapi_users import schemas
 from rimlock.profiles.fastapi_users.desk import DOCUMENTED, Desk, default_manager
 from rimlock.profiles.fastapi_users.entering import Caller
 from rimlock.profiles.fastapi_users.legacy import ISSUER, LegacyTokens
+from rimlock.profiles.fastapi_users.oauth import CSRF_COOKIE, CSRF_SECONDS, Way, oauth_associate_router, oauth_router
 from rimlock.profiles.fastapi_users.route import handlers
 from rimlock.profiles.fastapi_users.routers import auth_router, register_router, reset_router, verify_router
 from rimlock.profiles.fastapi_users.transports import (
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from rimlock.core.events import Event
     from rimlock.core.principal import Principal
     from rimlock.feature import Context, Feature, Reaction
+    from rimlock.features.social import Provider
     from rimlock.profiles.fastapi_users.ids import Ids
     from rimlock.profiles.fastapi_users.transports import Transport
     from rimlock.web.credentials import Reader, Scope
@@ -89,6 +91,10 @@ class PlacedProfile(Profile):
         """Unsafe forms that were asked for, and why they are, for `rimlock doctor`."""
         return {name: DOCUMENTED[name] for name in sorted(self.desk.documented)}
 
+    async def stop(self, context: Context) -> None:  # noqa: ARG002 - the seam's
+        """Give connections back."""
+        await self.desk.elsewhere.close()
+
     def _open(self, context: Context) -> None:
         if self.desk.ids == "int" and isinstance(context.users, OwnUsers):
             raise ConfigurationError(
@@ -102,8 +108,10 @@ class FastAPIUsersProfile(PlacedProfile):
 
     `backends`: by prefix, in place of one bearer backend `jwt` at `auth`. `user`, `create`, `update`: its schemas.
     `manager`: a dependency that returns a BaseUserManager with hooks. `ids`: how users are known outside. `legacy`:
-    which tokens issued before are taken, and until when. `documented`: unsafe forms that are wanted all the same, see
-    DOCUMENTED. Raises ConfigurationError.
+    which tokens issued before are taken, and until when. `providers`: who people sign in with elsewhere, by name of the
+    settings or as a Provider: below `oauth` for the first backend, and to be linked below `associate`;
+    `associate_by_email` as for FastAPIUsers. `documented`: unsafe forms that are wanted all the same, see DOCUMENTED.
+    Raises ConfigurationError.
     """
 
     def __init__(
@@ -114,6 +122,10 @@ class FastAPIUsersProfile(PlacedProfile):
         reset: str | None = "/auth",
         verify: str | None = "/auth",
         users: str | None = "/users",
+        oauth: str | None = "/auth",
+        associate: str | None = "/auth/associate",
+        providers: Sequence[str | Provider] = (),
+        associate_by_email: bool = False,
         backends: Mapping[str, AuthenticationBackend] | None = None,
         user: Any = None,
         create: Any = schemas.BaseUserCreate,
@@ -138,6 +150,16 @@ class FastAPIUsersProfile(PlacedProfile):
         self._add(verify, "auth", lambda: verify_router(desk, named))
         verified = requires_verification
         self._add(users, "users", lambda: users_router(desk, named, update, requires_verification=verified))
+        first = next(iter(placed.values()), None)
+        for one in providers:
+            if oauth is not None and first is not None:
+                way = Way(desk, one, _csrf(), None)
+                router = oauth_router(desk, way, first, associate_by_email=associate_by_email)
+                self._groups.append((f"{oauth}/{way.provider}", "auth", router))
+            if associate is not None:
+                way = Way(desk, one, _csrf(), None)
+                router = oauth_associate_router(desk, way, named, requires_verification=verified)
+                self._groups.append((f"{associate}/{way.provider}", "auth", router))
 
     def _add(self, prefix: str | None, tag: str, make: Callable[[], APIRouter]) -> None:
         if prefix is not None:
@@ -213,6 +235,37 @@ class FastAPIUsers(Generic[UP, ID]):
         """Return the routes about users."""
         return users_router(self.desk, user_schema, user_update_schema, requires_verification=requires_verification)
 
+    def get_oauth_router(
+        self,
+        oauth_client: Any,
+        backend: AuthenticationBackend,
+        state_secret: Any = None,  # noqa: ARG002 - what it sealed is sealed by RIMLOCK_SECRETS
+        redirect_url: str | None = None,
+        associate_by_email: bool = False,  # noqa: FBT001, FBT002 - as applications pass it
+        is_verified_by_default: bool = False,  # noqa: FBT001, FBT002, ARG002 - the provider's word decides
+        **csrf: Any,
+    ) -> APIRouter:
+        """Return signing in elsewhere. `oauth_client`: a client of httpx-oauth, a Provider, or a name of the settings.
+
+        `associate_by_email`: an account of the address is linked where both sides proved it; without any proof with
+        `documented=["insecure_associate_by_email"]`. `csrf`: the `csrf_token_cookie_…` of before.
+        """
+        way = Way(self.desk, oauth_client, _csrf(**csrf), redirect_url)
+        return oauth_router(self.desk, way, backend, associate_by_email=associate_by_email)
+
+    def get_oauth_associate_router(
+        self,
+        oauth_client: Any,
+        user_schema: Any,
+        state_secret: Any = None,  # noqa: ARG002 - as above
+        redirect_url: str | None = None,
+        requires_verification: bool = False,  # noqa: FBT001, FBT002 - as applications pass it
+        **csrf: Any,
+    ) -> APIRouter:
+        """Return linking a login elsewhere to one's account."""
+        way = Way(self.desk, oauth_client, _csrf(**csrf), redirect_url)
+        return oauth_associate_router(self.desk, way, user_schema, requires_verification=requires_verification)
+
 
 class _AskedVerification(EmailVerification):
     """Ours, for applications whose clients ask for the link by themselves."""
@@ -244,6 +297,27 @@ class _DialectReader:
 
     async def _principal(self, token: str) -> Principal | AuthError | None:
         return await self._desk.tokens.principal(token) or CredentialInvalid()
+
+
+def _csrf(
+    *,
+    csrf_token_cookie_name: str = CSRF_COOKIE,
+    csrf_token_cookie_path: str = "/",  # noqa: S107 - a path
+    csrf_token_cookie_domain: str | None = None,
+    csrf_token_cookie_secure: bool = True,
+    csrf_token_cookie_httponly: bool = True,
+    csrf_token_cookie_samesite: Literal["lax", "strict", "none"] = "lax",  # noqa: S107
+) -> CookieTransport:
+    """Return the cookie of a sign-in that is under way."""
+    return CookieTransport(
+        csrf_token_cookie_name,
+        CSRF_SECONDS,
+        csrf_token_cookie_path,
+        csrf_token_cookie_domain,
+        csrf_token_cookie_secure,
+        csrf_token_cookie_httponly,
+        csrf_token_cookie_samesite,
+    )
 
 
 def _only(auth: str | None) -> dict[str, AuthenticationBackend]:

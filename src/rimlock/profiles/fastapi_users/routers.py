@@ -216,7 +216,7 @@ def verify_router(desk: Desk, user_schema: Any) -> APIRouter:
             raise bad_request(ErrorCode.VERIFY_USER_ALREADY_VERIFIED)
         member = desk.member(outcome.known)
         await user_manager.on_after_verify(member, request)
-        return user_schema.model_validate(member)
+        return await desk.shown(user_schema, outcome.known)
 
     asked = {"status_code": 202, "name": "verify:request-token"}
     place(router, "POST", "/request-verify-token", request_verify_token, types, **asked)

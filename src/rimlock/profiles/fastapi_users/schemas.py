@@ -10,7 +10,15 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, EmailStr
 
-__all__ = ["FLAGS", "BaseUser", "BaseUserCreate", "BaseUserUpdate", "extras"]
+__all__ = [
+    "FLAGS",
+    "BaseOAuthAccount",
+    "BaseOAuthAccountMixin",
+    "BaseUser",
+    "BaseUserCreate",
+    "BaseUserUpdate",
+    "extras",
+]
 
 ID = TypeVar("ID")
 FLAGS = frozenset({"is_active", "is_superuser", "is_verified"})
@@ -39,6 +47,26 @@ class BaseUser(_Dumping, Generic[ID]):
     is_active: bool = True
     is_superuser: bool = False
     is_verified: bool = False
+
+
+class BaseOAuthAccount(BaseModel, Generic[ID]):
+    """A login elsewhere. Tokens of the provider are not kept: `access_token` is empty."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: ID
+    oauth_name: str
+    access_token: str
+    expires_at: int | None = None
+    refresh_token: str | None = None
+    account_id: str
+    account_email: str
+
+
+class BaseOAuthAccountMixin(BaseModel):
+    """For a schema of users that shows their logins elsewhere."""
+
+    oauth_accounts: list[BaseOAuthAccount[Any]] = []
 
 
 class BaseUserCreate(_Dumping):

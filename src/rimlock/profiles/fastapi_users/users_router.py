@@ -51,7 +51,7 @@ def users_router(desk: Desk, user_schema: Any, update_schema: Any, *, requires_v
 
 def _me(router: APIRouter, desk: Desk, user_schema: Any, update_schema: Any, *, verified: bool) -> None:
     async def me(caller: Any) -> Any:
-        return user_schema.model_validate(desk.member(caller.known))
+        return await desk.shown(user_schema, caller.known)
 
     async def update_me(request: Request, response: Response, user_update: Any, caller: Any, user_manager: Any) -> Any:
         wanted = _wanted(user_update, safe=True)
@@ -75,7 +75,7 @@ def _others(router: APIRouter, desk: Desk, user_schema: Any, update_schema: Any,
     found = _finder(desk, superuser)
 
     async def get_user(user: Any) -> Any:
-        return user_schema.model_validate(desk.member(user))
+        return await desk.shown(user_schema, user)
 
     async def update_user(user_update: Any, request: Request, caller: Any, user: Any, user_manager: Any) -> Any:
         wanted = _wanted(user_update, safe=False)
@@ -147,7 +147,7 @@ async def _told(
     sent.pop("password", None)
     member = desk.member(known)
     await manager.on_after_update(member, sent, request)
-    return user_schema.model_validate(member)
+    return await desk.shown(user_schema, known)
 
 
 def _renew_cookie(desk: Desk, known: Known, caller: Caller, request: Request, response: Response) -> None:
