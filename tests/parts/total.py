@@ -10,13 +10,29 @@ from xml.etree import ElementTree as ET
 __all__ = ["total"]
 
 
+AGAIN = "again"
+"""The result file of the tests that failed beside others and were run once more, alone."""
+
+
 def total(files: list[Path]) -> str:
-    """Return the sum, e.g. `812 passed, 0 failed, 3 skipped`; errors count as failures."""
+    """Return the sum, e.g. `812 passed, 0 failed, 3 skipped`; errors count as failures.
+
+    What failed beside others and passed alone is passed, and said.
+    """
+    first = _counted([file for file in files if file.stem != AGAIN])
+    alone = _counted([file for file in files if file.stem == AGAIN])["passed"]
+    told = f"{first['passed'] + alone} passed, {first['failed'] - alone} failed, {first['skipped']} skipped"
+    return f"{told}; {alone} of them passed only when run alone" if alone else told
+
+
+def _counted(files: list[Path]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for suite in (found for file in files for found in ET.parse(file).getroot().iter("testsuite")):
-        counts.update({word: int(suite.get(word, "0")) for word in ("tests", "failures", "errors", "skipped")})
-    failed = counts["failures"] + counts["errors"]
-    return f"{counts['tests'] - failed - counts['skipped']} passed, {failed} failed, {counts['skipped']} skipped"
+        given = {word: int(suite.get(word, "0")) for word in ("tests", "failures", "errors", "skipped")}
+        failed = given["failures"] + given["errors"]
+        passed = given["tests"] - failed - given["skipped"]
+        counts.update({"passed": passed, "failed": failed, "skipped": given["skipped"]})
+    return counts
 
 
 if __name__ == "__main__":
