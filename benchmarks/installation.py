@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import pkgutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from importlib import import_module
 from typing import Any
 
-import rimlock.features
-from rimlock import Feature, Rimlock, Rule, Settings, Stage
+from rimlock import Rimlock, Rule, Settings, Stage
 from rimlock.core import accounts, sessions
 from rimlock.core.login import SignedIn
 from rimlock.core.users import NewUser, OwnUsers
+from rimlock.crypto.passwords.hashes import PasswordHasher
 
-__all__ = ["PASSWORD", "Seeded", "built", "email", "features", "seed"]
+__all__ = ["PASSWORD", "Seeded", "built", "email", "seed"]
 
 SECRET = "wK3vX8qNfT5yLzR1jHcB6mPdG9sEaU2oVi7Q"
 PASSWORD = "seven grey herons wait by the weir"
@@ -32,21 +30,15 @@ class Seeded:
     refresh: list[str]
 
 
-def features() -> list[Feature]:
-    """Return one of each feature that this checkout has."""
-    found: list[Feature] = []
-    for module in pkgutil.iter_modules(rimlock.features.__path__):
-        try:
-            home = import_module(f"rimlock.features.{module.name}")
-        except ImportError:
-            continue
-        made = [value for value in vars(home).values() if isinstance(value, type) and issubclass(value, Feature)]
-        found += [one() for one in made if one is not Feature]
-    return found
-
-
-def built(database: str, *, rules: tuple[Rule, ...] = RULES, plain: bool = False, **settings: Any) -> Rimlock:
-    """Return an installation on `database`. `plain`: without any feature."""
+def built(
+    database: str,
+    *,
+    rules: tuple[Rule, ...] = RULES,
+    plain: bool = False,
+    hasher: PasswordHasher | None = None,
+    **settings: Any,
+) -> Rimlock:
+    """Return an installation on `database`. `plain`: without any feature. `hasher`: in place of our own."""
     given = Settings(
         secrets=[SECRET],
         database=database,
@@ -55,7 +47,7 @@ def built(database: str, *, rules: tuple[Rule, ...] = RULES, plain: bool = False
         issuer="http://127.0.0.1:8000",
         **settings,
     )
-    return Rimlock(given, rules=rules, features=[] if plain else features())
+    return Rimlock(given, rules=rules, features=[] if plain else None, hasher=hasher)
 
 
 def email(number: int) -> str:

@@ -13,17 +13,22 @@ ROOT = Path(__file__).parent.parent
 HOME = ROOT / ".rimlock" / "bench"
 _SERVER = ["fastapi", "uvicorn[standard]", "sqlalchemy[asyncio]", "aiosqlite"]
 PEERS = {
-    "fastapi-users": ["fastapi-users[sqlalchemy]", *_SERVER],
+    # Its SQLAlchemy adapter stops below 2.1; without the bound, pip takes a release from years ago.
+    "fastapi-users": ["fastapi-users[sqlalchemy]==15.0.5", "sqlalchemy[asyncio]<2.1", *_SERVER],
     "fastapi-jwt": ["fastapi-jwt[authlib]", *_SERVER],
     "authx": ["authx", *_SERVER],
 }
 
 
 def installed(name: str) -> str | None:
-    """Return the Python of the peer's environment, made where it is missing; None, said loudly, where it can't be."""
+    """Return the Python of the peer's environment, made where it is missing or was made of other packages.
+
+    None, said loudly, where it can't be.
+    """
     folder = HOME / name
-    python = folder / "bin" / "python"
-    if (folder / "complete").exists():
+    python, complete = folder / "bin" / "python", folder / "complete"
+    wanted = "\n".join(PEERS[name])
+    if complete.exists() and complete.read_text() == wanted:
         return str(python)
     HOME.mkdir(parents=True, exist_ok=True)
     done = None
@@ -32,7 +37,7 @@ def installed(name: str) -> str | None:
         if done.returncode:
             print(f"!! SKIPPED peer {name}: it could not be installed: {done.stderr.strip()[-300:]}", flush=True)
             return None
-    (folder / "complete").touch()
+    complete.write_text(wanted)
     return str(python)
 
 

@@ -25,7 +25,7 @@ from workspace import ROOT, Workspace, workspace
 
 PARTS = (
     *("gate", "mounting", "tokens", "storm", "refresh", "revocation", "million", "scale", "imports"),
-    *("counting", "limiting", "owning", "routes", "backfill"),
+    *("counting", "limiting", "owning", "routes", "backfill", "importing", "lifecycle"),
 )
 
 

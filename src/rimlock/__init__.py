@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from rimlock.core.errors import AuthError, ConfigurationError
     from rimlock.core.events import Event
     from rimlock.core.login import Allow, Deny, Policy
+    from rimlock.core.mapped_users import MappedUsers
     from rimlock.core.principal import Principal
     from rimlock.core.users import User
-    from rimlock.feature import Context, Feature
+    from rimlock.feature import Feature
     from rimlock.settings import DESKTOP_ORIGINS, Settings
     from rimlock.web.dependencies import (
         CurrentPrincipal,
@@ -35,12 +36,12 @@ __all__ = [
     "Allow",
     "AuthError",
     "ConfigurationError",
-    "Context",
     "CurrentPrincipal",
     "CurrentUser",
     "Deny",
     "Event",
     "Feature",
+    "MappedUsers",
     "OptionalPrincipal",
     "OptionalUser",
     "Policy",
@@ -64,9 +65,10 @@ _HOMES = {
     "rimlock.core.errors": {"AuthError", "ConfigurationError"},
     "rimlock.core.events": {"Event"},
     "rimlock.core.login": {"Allow", "Deny", "Policy"},
+    "rimlock.core.mapped_users": {"MappedUsers"},
     "rimlock.core.principal": {"Principal"},
     "rimlock.core.users": {"User"},
-    "rimlock.feature": {"Context", "Feature"},
+    "rimlock.feature": {"Feature"},
     "rimlock.settings": {"DESKTOP_ORIGINS", "Settings"},
 }
 

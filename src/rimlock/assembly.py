@@ -6,8 +6,10 @@ Source: design section 2.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from rimlock.core import audit
 from rimlock.core.access import Permissions
 from rimlock.core.devices import Devices
 from rimlock.core.errors import ConfigurationError
@@ -15,6 +17,8 @@ from rimlock.core.follower import Bell, follow
 from rimlock.core.hashing import HashingPool
 from rimlock.core.limits import Limits
 from rimlock.core.limits_naming import LimitRules, Naming
+from rimlock.core.login import refuse_unverified
+from rimlock.core.outbox import Outbox
 from rimlock.core.sessions import Device
 from rimlock.core.signing import Signing
 from rimlock.core.tokens import AccessTokens, TokenSettings, VerifiedTokens
@@ -31,25 +35,35 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from rimlock.core.clock import Clock
-    from rimlock.core.database import Database
+    from rimlock.core.database import Database, Record, Transaction
+    from rimlock.core.events import Event
     from rimlock.core.follower import Follower
     from rimlock.core.limits_counting import Counters
+    from rimlock.core.login import Policy
+    from rimlock.core.mapped_standing import MappedAccounts
     from rimlock.core.revocations import Revocations
     from rimlock.core.rulefile import RuleFile
     from rimlock.crypto.passwords.hashes import PasswordHasher
+    from rimlock.feature import Reaction
     from rimlock.settings import Settings
     from rimlock.web.addresses import Network
 
 __all__ = [
     "all_features",
     "check_schema",
+    "check_users",
     "context",
     "credentials",
     "follower",
+    "host_accounts",
     "permissions",
+    "policies",
+    "recorder",
     "redact_logs",
     "signing",
+    "text_of",
     "token_settings",
+    "with_others",
 ]
 
 KEY_OVERLAP_SECONDS = 60
@@ -116,6 +130,7 @@ def context(
         password_policy=_password_policy(settings),
         lifetimes=settings.lifetimes,
         limits=_limits(settings, parts["database"], root, clock),
+        post=Outbox(root, clock),
         devices=devices,
         entrance=Entrance(tokens, root, browser, clock, devices),
         browser=browser,
@@ -151,11 +166,58 @@ def redact_logs(settings: Settings) -> None:
     )
 
 
+def policies(settings: Settings, given: Iterable[Policy]) -> tuple[Policy, ...]:
+    """Return who decides on sign-ins: the settings first, then the host's own."""
+    return (*((refuse_unverified,) if settings.require_verified else ()), *given)
+
+
+def recorder(features: Iterable[Feature], given: Context) -> Record:
+    """Return what ends every transaction with events: what features do about them, then the audit of it all."""
+    reactions: defaultdict[type[Event], list[Reaction]] = defaultdict(list)
+    for feature in features:
+        for kind, reaction in feature.reactions(given).items():
+            reactions[kind].append(reaction)
+
+    def record(tx: Transaction) -> None:
+        for event in tx.events:  # grows while features react
+            for reaction in reactions.get(type(event), ()):
+                reaction(tx, event)
+        audit.record(tx)
+
+    return record
+
+
 def all_features(file: RuleFile) -> tuple[Feature, ...]:
     """Return the features an application gets that names none."""
     from rimlock.features import standard
 
     return standard(file)
+
+
+def host_accounts(given: Context) -> MappedAccounts | None:
+    """Return where standings come from, when the users are in a table of the host's."""
+    beside: Callable[[Clock], MappedAccounts] | None = getattr(given.users, "accounts", None)
+    return None if beside is None else beside(given.clock)
+
+
+def text_of(host: MappedAccounts | None, user_id: object) -> str:
+    """Return the id of a user as text, from a key of the host's table or from text."""
+    if host is None or isinstance(user_id, str):
+        return str(user_id)
+    return host.users.columns.key.text(user_id) or ""
+
+
+async def check_users(given: Context) -> None:
+    """Return when the host's own table of users is there, where one was given. Raises ConfigurationError."""
+    if given.database.host is not None:
+        await given.database.read(given.database.host.users.require_there)
+
+
+def with_others(chosen: Iterable[Feature], others: Iterable[Feature]) -> tuple[Feature, ...]:
+    """Return the features with others beside them, or in place of those with the same name."""
+    named = {one.name: one for one in others}
+    kept = [named.pop(one.name, one) for one in chosen]
+    return (*kept, *named.values())
 
 
 async def check_schema(settings: Settings, database: Database) -> None:

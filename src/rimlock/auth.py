@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 from rimlock import assembly
-from rimlock.core import audit, challenges, logbook, retiring, revocations, rollout, sessions, usage
+from rimlock.core import audit, challenges, logbook, registering, retiring, revocations, rollout, sessions, usage
 from rimlock.core.access import Requirement, Rule, RuleBook, share_of
 from rimlock.core.clock import Clock, system_clock
 from rimlock.core.database_sqlite import SQLiteDatabase
@@ -32,12 +32,13 @@ from rimlock.core.rulefile import RuleFile, read_rule_file
 from rimlock.core.tokens import AccessTokens, JwtAccessTokens, VerifiedTokens
 from rimlock.core.users import OwnUsers, Users
 from rimlock.crypto.passwords.hashes import PasswordHasher, PasswordHashes
-from rimlock.feature import Context, Feature
+from rimlock.feature import Context, Feature, Profile
 from rimlock.settings import Settings, from_environment
 from rimlock.web.addresses import client_address
 from rimlock.web.counting import Counting
 from rimlock.web.credentials import Scope
 from rimlock.web.door import Door
+from rimlock.web.fields import NO_FIELDS
 from rimlock.web.gate import Gate
 from rimlock.web.judge import GateJudge
 from rimlock.web.mounting import adopt, mounted, own_application, refuse_wildcard, secured
@@ -47,6 +48,7 @@ from rimlock.web.token_endpoint import token_routes
 if TYPE_CHECKING:
     from rimlock.core.database import Database, Transaction
     from rimlock.core.login import Policy
+    from rimlock.core.messages import MessageKind
     from rimlock.core.principal import Principal
     from rimlock.feature import Probe
 
@@ -66,7 +68,9 @@ class Rimlock:
 
     `settings`: see Settings. `rules`: in code, under those of `rimlock.toml`. `users`, `tokens`, `hasher`: a user
     table, token format or password hashing of the host's own. `policies` decide on every sign-in, inside its
-    transaction. `features`: all that come with Rimlock unless given. Raises ConfigurationError.
+    transaction. `features`: all that come with Rimlock unless given. `also`: more of them, or others in place of those
+    with the same name. `profiles`: other systems' HTTP dialects, beside our own routes, or instead of them with
+    `native=False`. Raises ConfigurationError.
     """
 
     def __init__(
@@ -77,6 +81,9 @@ class Rimlock:
         roles: Mapping[str, Iterable[str]] | None = None,
         policies: Sequence[Policy] = (),
         features: Sequence[Feature] | None = None,
+        also: Sequence[Feature] = (),
+        profiles: Sequence[Profile] = (),
+        native: bool = True,
         users: Users | None = None,
         tokens: AccessTokens | None = None,
         hasher: PasswordHasher | None = None,
@@ -92,7 +99,6 @@ class Rimlock:
         self._root = assembly.root_secret(settings)
         self._salt = self._root.derive("rollout share")
         self._database = open_database(settings.database, self._observers.publish)
-        self._database.record = audit.record
         self._observers.add(Event, logbook.tell)
         self._refusals = Refusals(self._observers.publish, clock, self._proxies)
         self._revocations = Revocations()
@@ -110,8 +116,14 @@ class Rimlock:
         self._reloading: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
         self._started = False
         self._flushing: asyncio.TimerHandle | None = None
-        self.features = tuple(features) if features is not None else assembly.all_features(self.file)
-        self.context = self._context(users or OwnUsers(), hasher or PasswordHashes(), tuple(policies))
+        self.profiles, self._native = tuple(profiles), native
+        chosen = tuple(features) if features is not None else assembly.all_features(self.file)
+        brought = [feature for profile in self.profiles for feature in profile.brings()]
+        self.features: tuple[Feature, ...] = (*assembly.with_others(chosen, [*brought, *also]), *self.profiles)
+        decides = assembly.policies(settings, policies)
+        self.context = self._context(users or OwnUsers(), hasher or PasswordHashes(), decides)
+        self._database.host = assembly.host_accounts(self.context)
+        self._database.record = assembly.recorder(self.features, self.context)
         self.door, self.judge = self._doors(tuple(rules))
         self._listen_to_journal()
 
@@ -148,9 +160,10 @@ class Rimlock:
         if self._gate is not None:
             raise ConfigurationError("this Rimlock is installed already; make another for another application")
         routers = [token_routes(self.features, self.context), *(one.routes(self.context) for one in self.features)]
-        own = own_application(router for router in routers if router is not None)
-        self._gate = mounted(app, self.judge, own, self.settings)
-        secured(app, self._gate, own, self.settings, lambda: self.judge.rules)
+        own = own_application(router for router in routers if router is not None) if self._native else None
+        beside = [profile.application(self.context) for profile in self.profiles]
+        self._gate = mounted(app, self.judge, own, beside, self.settings)
+        secured(app, self._gate, own, beside, self.settings, lambda: self.judge.rules)
         assembly.redact_logs(self.settings)
         self._follow_lifespan(app)
         _INSTALLED.add(self)
@@ -209,6 +222,8 @@ class Rimlock:
         with suppress(Unavailable):
             await self.flush()
         self._refusals.settle(everything=True)
+        for feature in self.features:
+            await feature.stop(self.context)
         await self._background.stop()
         await self._flush_last()
         await self._follower.stop()
@@ -244,6 +259,15 @@ class Rimlock:
         """Read again which credentials are on their way out."""
         configured, now = self._retirements.configured, int(self._clock())
         self._retirements.use(await self._database.read(lambda tx: retiring.in_force(tx, configured, living_at=now)))
+
+    async def user_changed(self, user_id: object) -> None:
+        """Take over at once what the application itself changed about a user in a table of its own, or deleted.
+
+        Otherwise it is noticed at the next sign-in. Call it after the commit. Raises Unavailable.
+        """
+        known_as = assembly.text_of(self._database.host, user_id)
+        users, now = self.context.users, self.context.now()
+        await self._database.write(lambda tx: registering.follow_user(users, tx, known_as, now=now))
 
     async def rotate_signing_key(self, *, lead: int = KEY_LEAD_SECONDS) -> str:
         """Make the next signing key; it signs after `lead` seconds, and tokens of the old ones stay good meanwhile."""
@@ -291,6 +315,8 @@ class Rimlock:
             rules=lambda: self.judge.rules,
             routes=lambda: None if self._gate is None else self._gate.table,
             probes=self._probes,
+            kinds=self._kinds,
+            fields=next((found for one in self.features if (found := one.fields()) is not None), NO_FIELDS),
             flush=self.flush,
             flush_later=self._flush_later,
             on=self.on,
@@ -298,6 +324,9 @@ class Rimlock:
 
     def _probes(self) -> dict[str, Probe]:
         return {name: probe for feature in self.features for name, probe in feature.probes(self.context).items()}
+
+    def _kinds(self) -> dict[str, MessageKind]:
+        return {kind.name: kind for feature in self.features for kind in feature.messages()}
 
     def _doors(self, rules: tuple[Rule, ...]) -> tuple[Door, GateJudge]:
         credentials = assembly.credentials(
@@ -385,6 +414,7 @@ class Rimlock:
             upkeep = asyncio.create_task(self._keep_up())
             try:
                 async with theirs(host) as state:
+                    await assembly.check_users(self.context)  # now that the host made its tables, where it does so here
                     yield state
             finally:
                 upkeep.cancel()

@@ -11,19 +11,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastapi import APIRouter
+    from fastapi import APIRouter, FastAPI
     from starlette.requests import Request
     from starlette.responses import Response
 
     from rimlock.core.access import RuleBook
     from rimlock.core.clock import Clock
-    from rimlock.core.database import Database
+    from rimlock.core.database import Database, Transaction
     from rimlock.core.devices import Devices
+    from rimlock.core.events import Event
     from rimlock.core.follower import Follower
     from rimlock.core.hashing import HashingPool
     from rimlock.core.keyring import KeyRing
     from rimlock.core.limits import Limits
     from rimlock.core.login import Policy
+    from rimlock.core.messages import MessageKind, Post
     from rimlock.core.observers import Handler
     from rimlock.core.retirements import Retirements
     from rimlock.core.revocations import Revocations
@@ -36,9 +38,10 @@ if TYPE_CHECKING:
     from rimlock.web.browser import Browser
     from rimlock.web.credentials import Reader
     from rimlock.web.entrance import Entrance
+    from rimlock.web.fields import ProfileFields
     from rimlock.web.routing import RouteTable
 
-__all__ = ["Context", "Feature", "Form", "GrantHandler", "Probe", "Watch"]
+__all__ = ["Context", "Feature", "Form", "GrantHandler", "Probe", "Profile", "Reaction", "Watch"]
 
 Form = Mapping[str, str]
 GrantHandler = Callable[["Request", Form], Awaitable["Response"]]
@@ -46,6 +49,9 @@ GrantHandler = Callable[["Request", Form], Awaitable["Response"]]
 
 Probe = Callable[[], Awaitable[Mapping[str, Any]]]
 """One part of the health check; raises when the part is not well."""
+
+Reaction = Callable[["Transaction", Any], None]
+"""Does its part in the transaction that emitted the event, as its last statements. What it raises undoes all of it."""
 
 Watch = Callable[["Key"], None]
 """Is told under which key of usage a request was counted."""
@@ -68,6 +74,12 @@ class Context:
     lifetimes: Lifetimes
     entrance: Entrance
     browser: Browser
+    fields: ProfileFields
+    """The profile fields this application defines."""
+    post: Post
+    """Send somebody a message, once the transaction is committed."""
+    kinds: Callable[[], Mapping[str, MessageKind]]
+    """Every kind of message, of all features."""
     revocations: Revocations
     follower: Follower
     usage: Usage
@@ -122,8 +134,37 @@ class Feature:
         Asked once, after `start`. It must be quick and raise nothing.
         """
 
+    def reactions(self, context: Context) -> Mapping[type[Event], Reaction]:  # noqa: ARG002 - subclasses use it
+        """Return what has to happen in the transaction of an event or not at all, by the type of the event."""
+        return {}
+
+    def fields(self) -> ProfileFields | None:
+        """Return the profile fields of this application, from the one feature that is told them."""
+
+    def messages(self) -> Sequence[MessageKind]:
+        """Return the kinds of message this feature sends."""
+        return ()
+
     async def start(self, context: Context) -> None:
         """Do what has to be done once, before the first request."""
 
+    async def stop(self, context: Context) -> None:
+        """End what `start` began, before the database is closed."""
+
     async def flush(self, context: Context) -> None:
         """Write what was kept back, called by `context.flush`. Raises Unavailable."""
+
+
+class Profile(Feature):
+    """Another system's HTTP dialect over the same logic: its paths, bodies, status codes and errors.
+
+    Its paths are whole, not under our prefix. One that is also the host's, or ours, is a ConfigurationError.
+    """
+
+    def brings(self) -> Sequence[Feature]:
+        """Return the features that the dialect needs: beside ours, or in place of those with the same name."""
+        return ()
+
+    def application(self, context: Context) -> FastAPI:
+        """Return what answers, see `mounting.profile_application`."""
+        raise NotImplementedError

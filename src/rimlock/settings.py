@@ -6,6 +6,7 @@ Source: OWASP ASVS 5.0 V13.2.3, V3.4.2; design section 7.
 
 from __future__ import annotations
 
+import json
 import os
 import secrets as randomness
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 
 from rimlock.core.access import Stage
 from rimlock.core.errors import ConfigurationError
+from rimlock.core.mail_url import mail_route, sender
 from rimlock.core.sessions import Lifetimes
 from rimlock.core.tokens import MAX_LIFETIME
 
@@ -80,6 +82,32 @@ class Settings:
     """How many passwords are hashed at once."""
     hash_queue: int = 16
     """How many sign-ins may wait for that; the next one is answered 503 with `Retry-After`."""
+    backend_url: str = ""
+    """The address links and redirects lead back to, like `https://api.example.com`. Empty: the issuer's."""
+    frontend_url: str = ""
+    """The address of your own pages, where links in mails lead. Empty: to the pages of ours."""
+    mail_url: str = field(default="console:", repr=False)
+    """How mails are sent: `smtp://user:password@host:587`, `smtps://…:465`, `sendgrid://KEY`; in development
+    `console:` or `file:FOLDER`; `none:` leaves them in the outbox for another process."""
+    mail_from: str = "Rimlock <noreply@localhost>"
+    """Who mails are from."""
+    mail_templates: Path | None = None
+    """A folder with templates of your own, which go before ours: `<kind>.<locale>.subject`, `.txt` and `.html`."""
+    mail_kept: timedelta = timedelta(days=30)
+    """How long is remembered that a mail was sent, or could not be."""
+    product_name: str = ""
+    """What your product is called in mails. Empty: the name in `mail_from`."""
+    locale: str = "en"
+    """The language of messages to people who chose none."""
+    verification_lifetime: timedelta = timedelta(minutes=30)
+    """How long a link is good that proves an address."""
+    recovery_lifetime: timedelta = timedelta(hours=1)
+    """How long a link is good that lets somebody choose another password."""
+    require_verified: bool = False
+    """Refuse the sign-in of who has not proven their address yet."""
+    social: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    """Providers people sign in with, by name: `client_id`, `client_secret`, `issuer` and so on. In the environment
+    `{PROVIDER}_CLIENT_ID`, `{PROVIDER}_CLIENT_SECRET`, `{PROVIDER}_ISSUER` …, or all of them as JSON."""
     registration: Registration = "open"
     """Who may make an account: anybody (`open`), who has a code (`invitation`), who is let in by an administrator
     afterwards (`approval`), or administrators only (`closed`)."""
@@ -137,12 +165,15 @@ class Settings:
     """Make our tables where none of them exist. Unless set: on SQLite only."""
     insecure_cookies: bool = False
     """Leave `Secure` and `__Host-` off the refresh cookie, for a host name without TLS."""
+    insecure_smtp: bool = False
+    """Send mails by `smtp://` to another machine without TLS: links and the password of the mail server in clear."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be safe. Raises ConfigurationError."""
         _check_choices(self)
         _check_urls(self)
         _check_times(self)
+        _check_mail(self)
         if self.algorithm == "HS256" and not self.jwt_secret:
             raise ConfigurationError("HS256 signs with a shared secret; set JWT_SECRET to at least 32 random bytes")
 
@@ -155,6 +186,16 @@ class Settings:
             browser=int(self.browser_session.total_seconds()),
             grace=int(self.refresh_grace.total_seconds()),
         )
+
+    @property
+    def public_url(self) -> str:
+        """Where our routes are reached from outside, the prefix included, without a slash at the end."""
+        return (self.backend_url or self.issuer).rstrip("/") + self.prefix
+
+    @property
+    def pages_url(self) -> str:
+        """Where links in mails lead, without a slash at the end: to the host's own pages, or to ours."""
+        return self.frontend_url.rstrip("/") or self.public_url
 
     @property
     def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -178,6 +219,8 @@ def from_environment(environment: Mapping[str, str] | None = None, **given: Any)
         text = env.get(f"RIMLOCK_{name.upper()}") or env.get(_ALIASES.get(name, ""))
         if text:
             found[name] = _parsed(name, text)
+    if social := {**_social(env), **found.get("social", {})}:
+        found["social"] = social
     found.update(given)
     if "config" not in found and Path("rimlock.toml").exists():
         found["config"] = Path("rimlock.toml")
@@ -191,6 +234,8 @@ _ALIASES = {
     "jwt_secret": "JWT_SECRET",
     "origins": "ALLOWED_ORIGINS",
     "redis_url": "REDIS_URL",
+    "backend_url": "BACKEND_URL",
+    "frontend_url": "FRONTEND_URL",
 }
 _LISTS = {
     "secrets",
@@ -211,12 +256,15 @@ _NUMBERS = {
     "failures_in_all",
     "registration_rate",
 }
-_SWITCHES = {"listen", "create_tables", "insecure_cookies", "usage"}
+_SWITCHES = {"listen", "create_tables", "insecure_cookies", "insecure_smtp", "usage", "require_verified"}
 _TIMES = {
+    "verification_lifetime",
+    "recovery_lifetime",
     "invitation_lifetime",
     "temporary_password",
     "lockout_time",
     "known_device",
+    "mail_kept",
     "usage_kept",
     "audit_kept",
     "access_lifetime",
@@ -240,7 +288,8 @@ def _parsed(name: str, text: str) -> Any:
             return int(text)
         if name in _SWITCHES:
             return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
-        return {"config": Path, "default_stage": Stage}.get(name, str)(text)
+        readers: dict[str, Any] = {"config": Path, "mail_templates": Path, "default_stage": Stage, "social": _providers}
+        return readers.get(name, str)(text)
     except (ValueError, KeyError, OverflowError):
         raise ConfigurationError(f"RIMLOCK_{name.upper()} is not understood; write {_wanted(name)}") from None
 
@@ -253,7 +302,48 @@ def _wanted(name: str) -> str:
         return "a whole number"
     if name in _SWITCHES:
         return "true or false"
+    if name == "social":
+        return 'JSON, like {"google": {"client_id": "…", "client_secret": "…"}}'
     return f"one of {', '.join(Stage)}"
+
+
+_OF_PROVIDERS = (
+    "client_id",
+    "client_secret",
+    "issuer",
+    "title",
+    "scopes",
+    "trust_email",
+    "tenant",
+    "team_id",
+    "key_id",
+    "private_key",
+)
+
+
+def _social(env: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Find providers by `{PROVIDER}_CLIENT_ID`: those that are known here, and others that name their issuer."""
+    from rimlock.features.social.logic import PRESETS
+
+    names = [key.removesuffix("_CLIENT_ID") for key, value in env.items() if key.endswith("_CLIENT_ID") and value]
+    chosen = [name for name in names if name.lower() in PRESETS or env.get(f"{name}_ISSUER")]
+    return {
+        name.lower().replace("_", "-"): {
+            one: value for one in _OF_PROVIDERS if (value := env.get(f"{name}_{one.upper()}"))
+        }
+        for name in chosen
+    }
+
+
+def _providers(text: str) -> dict[str, dict[str, str]]:
+    found = json.loads(text)
+    if not isinstance(found, dict) or not all(_is_texts(one) for one in found.values()):
+        raise ValueError
+    return found
+
+
+def _is_texts(found: object) -> bool:
+    return isinstance(found, dict) and all(isinstance(one, str) for one in found.values())
 
 
 def _secrets(jwt_secret: str | None, database: str) -> Sequence[str]:
@@ -295,6 +385,14 @@ def _check_urls(settings: Settings) -> None:
         raise ConfigurationError("issuer must be the public address of this service, like https://api.example.com")
     for origin in settings.origins:
         _check_origin(origin)
+    for name in ("backend_url", "frontend_url"):
+        _check_base(name, getattr(settings, name))
+
+
+def _check_base(name: str, url: str) -> None:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment):
+        raise ConfigurationError(f"{name} must be an address of pages, like https://app.example.com")
 
 
 def _check_origin(origin: str) -> None:
@@ -306,6 +404,15 @@ def _check_origin(origin: str) -> None:
     parts = urlsplit(origin)
     if not parts.scheme or not parts.netloc or parts.path or parts.query or parts.fragment:
         raise ConfigurationError(f"{origin!r} is not an origin; write scheme and host, like https://app.example.com")
+
+
+def _check_mail(settings: Settings) -> None:
+    mail_route(settings.mail_url, insecure=settings.insecure_smtp)
+    sender(settings.mail_from)
+    if settings.mail_templates is not None and not settings.mail_templates.is_dir():
+        raise ConfigurationError("mail_templates is no folder that can be read; make it, or unset it")
+    if not settings.product_name.isprintable():
+        raise ConfigurationError("product_name must be one line of visible characters")
 
 
 def _check_times(settings: Settings) -> None:

@@ -26,14 +26,17 @@ Finding = tuple[int, str]
 Rule = Callable[[Module], Iterator[Finding]]
 
 HOMES = {
+    "aiosmtplib": ("rimlock.features.mail.outward",),
     "alembic": ("rimlock.migrations",),
     "argon2": ("rimlock.crypto.passwords",),
     "asyncpg": ("rimlock.core", "rimlock.migrations"),
     "bcrypt": ("rimlock.crypto.passwords",),
     "cryptography": ("rimlock.crypto",),
     "email_validator": ("rimlock.core",),
+    "jinja2": ("rimlock.features.mail.logic",),
     "limits": ("rimlock.core",),
     "opentelemetry": ("rimlock.features.metrics",),
+    "markupsafe": ("rimlock.features.mail.logic",),
     "precis_i18n": ("rimlock.core",),
     "prometheus_client": ("rimlock.features.metrics",),
     "redis": ("rimlock.core",),

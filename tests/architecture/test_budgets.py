@@ -15,9 +15,9 @@ LONGEST_MODULE = 500
 
 CEILINGS = {
     "rimlock.crypto": 3_500,
-    "rimlock.core": 8_600,
-    "rimlock.web": 4_100,
-    "rimlock.cli": 2_600,
+    "rimlock.core": 10_800,
+    "rimlock.web": 4_600,
+    "rimlock.cli": 3_200,
     "rimlock.feature": 200,
 }
 """Lines of a room: the change-over is counted, limited and audited in the core, and operated from the command line.

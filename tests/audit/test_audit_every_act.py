@@ -19,6 +19,7 @@ FORMS = {
     ("POST", USERS): {"email": "new@example.com", "roles": ["lab"]},
     ("POST", f"{USER}/temporary-password"): None,
     ("PUT", f"{USER}/roles"): {"roles": ["lab"]},
+    ("PUT", f"{USER}/subscription"): {"plan_id": "pro", "status": "active"},
     ("POST", f"{USER}/disable"): None,
     ("POST", f"{USER}/enable"): None,
     ("POST", f"{USER}/unlock"): None,

@@ -223,7 +223,14 @@ def test_every_event_is_described_told_and_emitted_by_the_package():
         assert name in made, f"{name} is emitted nowhere"
         assert len(name_of(kind)) <= 64
     silent = {name for name, kind in ours.items() if not kind.told.audited}
-    assert silent == {"JournalWritten", "RequestRefused"}
+    assert silent == {
+        "JournalWritten",
+        "RequestRefused",
+        "MessagePosted",
+        "MessageSent",
+        "MessageFailed",
+        "SignedOutEverywhere",
+    }
     assert not JournalWritten.told.logged
 
 

@@ -5,6 +5,12 @@ from __future__ import annotations
 import pytest
 
 pytestmark = pytest.mark.req("N6")
+SOUND = {
+    "RIMLOCK_ISSUER": "https://id.example.com",
+    "RIMLOCK_MAIL_URL": "smtp://lab:a-password@mail.example.com",
+    "RIMLOCK_MAIL_FROM": "Lab <noreply@lab.example.com>",
+}
+"""What an installation sets that others use."""
 
 
 def states(outcome):
@@ -15,7 +21,7 @@ def states(outcome):
 def test_a_sound_installation_is_well(terminal):
     """Every check is ok once the tables are there, in text and in JSON, with exit code 0."""
     terminal("token", "keys")
-    seen = terminal("doctor", "--json", RIMLOCK_ISSUER="https://id.example.com")
+    seen = terminal("doctor", "--json", **SOUND)
     assert (seen.code, seen.json["well"]) == (0, True)
     assert set(states(seen).values()) == {"ok"}
     assert {"settings", "secret", "database", "schema", "follower", "signing keys"} <= set(states(seen))
@@ -61,8 +67,7 @@ def test_strict_fails_for_a_warning(lone_terminal):
     assert lone_terminal("doctor", **warned).code == 0
     seen = lone_terminal("doctor", "--strict", "--json", **warned)
     assert (seen.code, seen.json["well"], states(seen)["switch"]) == (1, False, "warn")
-    sound = {"RIMLOCK_ISSUER": "https://id.example.com"}
-    assert lone_terminal("doctor", "--strict", **sound).code == 0
+    assert lone_terminal("doctor", "--strict", **SOUND).code == 0
 
 
 def test_a_missing_schema_fails_with_the_command_that_mends_it(postgres_url, lone_terminal):

@@ -50,7 +50,8 @@ class Block:
 
 def pages() -> list[str]:
     """Every page, by its path in the repository."""
-    found = [*sorted(ROOT.glob("*.md")), ROOT / "examples/lab/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    examples = sorted((ROOT / "examples").glob("*/README.md"))
+    found = [*sorted(ROOT.glob("*.md")), *examples, *sorted((ROOT / "docs").rglob("*.md"))]
     return [str(page.relative_to(ROOT)) for page in found]
 
 

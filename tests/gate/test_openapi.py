@@ -119,7 +119,7 @@ def test_our_routes_are_merged_under_the_prefix_and_give_way_to_the_hosts_names(
         return 1
 
     before = copy.deepcopy(app.openapi())
-    document = fitted(app, lambda target: None, own=own, own_prefix="/auth")
+    document = fitted(app, lambda target: None, own=[("/auth", own)])
     assert document["paths"]["/users"] == before["paths"]["/users"]
     assert document["components"]["schemas"]["User"] == before["components"]["schemas"]["User"]
     register = document["paths"]["/auth/register"]["post"]

@@ -27,6 +27,11 @@ GUESSES = {
     ("DELETE", "/auth/me"): {"json": {"password": "wrong"}},
     ("POST", "/auth/password/forced"): {"json": {"pending_token": NO_LINK, "new_password": GOOD}},
     ("POST", "/auth/register"): {"json": {"email": "cy@example.com", "password": GOOD, "invitation": "AAAA-BBBB-CCCC"}},
+    ("POST", "/auth/verify-email"): {"json": {"token": NO_LINK}},
+    ("POST", "/auth/reset-password"): {"json": {"token": NO_LINK, "password": GOOD}},
+    ("POST", "/auth/change-email"): {"json": {"email": "bo@example.com", "current_password": "wrong"}},
+    ("POST", "/auth/change-email/confirm"): {"json": {"token": NO_LINK}},
+    ("POST", "/auth/oauth/exchange"): {"json": {"code": NO_LINK}},
     ("GET", "/auth/first-admin"): {"params": {"token": NO_LINK}},
     ("POST", "/auth/first-admin"): {"json": {"token": NO_LINK, "email": "di@example.com", "password": GOOD}},
 }
@@ -40,6 +45,10 @@ NOTHING_SECRET = {
     ("GET", "/auth/jwks.json"),
     ("GET", "/auth/health"),
     ("GET", "/auth/health/live"),
+    ("POST", "/auth/verify-email/request"),
+    ("POST", "/auth/forgot-password"),
+    ("GET", "/auth/oauth"),
+    ("GET", "/auth/oauth/{provider}"),
 }
 SECRET_FIELDS = {"password", "current_password", "token", "pending_token", "invitation", "code", "refresh_token"}
 

@@ -16,10 +16,13 @@ from migrations.neighbourhood import definitions, fill_host, fill_ours, on, row_
 from rimlock import migrations
 from rimlock.core import schema
 
-FIRST, SECOND = 9 + 5, 6 + 7 + 5 + 1 + 1
-"""Statements of the two revisions: tables and indexes; tables, indexes, columns, rows carried over, a table dropped."""
+FIRST, SECOND, THIRD = 9 + 5, 6 + 7 + 5 + 1 + 1, 4 + 4 + 1 + 2
+"""Statements of the revisions: tables and indexes; tables, indexes, columns, rows carried over, a table dropped."""
 
-STATEMENTS = {"upgrade": 1 + FIRST + 1 + SECOND + 1, "downgrade": (1 + 1 + 5 + 6) + 1 + 9 + 1 + 1}
+STATEMENTS = {
+    "upgrade": 1 + FIRST + 1 + SECOND + 1 + THIRD + 1,
+    "downgrade": (2 + 1 + 4) + 1 + (1 + 1 + 5 + 6) + 1 + 9 + 1 + 1,
+}
 """How many statements change something, the version table and its row included."""
 
 KILLED = """

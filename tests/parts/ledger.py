@@ -10,12 +10,16 @@ from typing import Any
 
 import pytest
 
-from parts import postgres, valkey
+from parts import openid, postgres, valkey
 from parts.ladder import Part, Rung, once, recorded, stop
 
 __all__ = ["PROPERTY", "RUNGS", "Parts", "as_table"]
 
-RUNGS: dict[str, tuple[Rung, ...]] = {"postgres": postgres.RUNGS, "redis": valkey.RUNGS}
+RUNGS: dict[str, tuple[Rung, ...]] = {
+    "postgres": postgres.RUNGS,
+    "redis": valkey.RUNGS,
+    "openid": openid.RUNGS,
+}
 HEADER = ("PART", "SOURCE", "VERSION", "TESTS RUN", "TESTS SKIPPED")
 COLUMNS = ("name", "source", "version", "run", "skipped")
 PROPERTY = "part"

@@ -42,6 +42,18 @@ EVERY = {
     "product": ("lab,rimlock", ("lab", "rimlock")),
     "hash_workers": ("2", 2),
     "hash_queue": ("0", 0),
+    "backend_url": ("https://api.example.com", "https://api.example.com"),
+    "frontend_url": ("https://app.example.com", "https://app.example.com"),
+    "mail_url": ("smtp://localhost:25", "smtp://localhost:25"),
+    "mail_from": ("Lab <lab@example.com>", "Lab <lab@example.com>"),
+    "mail_templates": (".", Path()),
+    "mail_kept": ("86400", timedelta(days=1)),
+    "product_name": ("Lab", "Lab"),
+    "locale": ("de", "de"),
+    "verification_lifetime": ("60", timedelta(minutes=1)),
+    "recovery_lifetime": ("60", timedelta(minutes=1)),
+    "require_verified": ("yes", True),
+    "social": ('{"google": {"client_id": "g-1"}}', {"google": {"client_id": "g-1"}}),
     "registration": ("closed", "closed"),
     "invitation_lifetime": ("3600", timedelta(hours=1)),
     "temporary_password": ("3600", timedelta(hours=1)),
@@ -70,6 +82,7 @@ EVERY = {
     "redis_url": ("redis://cache:6379/1", "redis://cache:6379/1"),
     "create_tables": ("true", True),
     "insecure_cookies": ("1", True),
+    "insecure_smtp": ("1", True),
 }
 
 
@@ -97,6 +110,8 @@ def test_every_setting_can_be_set_by_the_environment(tmp_path, monkeypatch, name
         ("JWT_SECRET", "jwt_secret", SECRET, SECRET),
         ("ALLOWED_ORIGINS", "origins", "https://a.example", ("https://a.example",)),
         ("REDIS_URL", "redis_url", "redis://cache", "redis://cache"),
+        ("BACKEND_URL", "backend_url", "https://api.example", "https://api.example"),
+        ("FRONTEND_URL", "frontend_url", "https://app.example", "https://app.example"),
     ],
 )
 def test_common_names_are_understood_and_ours_win(alias, name, text, value):

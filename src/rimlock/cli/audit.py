@@ -115,6 +115,7 @@ async def _wanted(
     since: str | None,
     until: str | None,
 ) -> Filter:
+    import rimlock.importers.events  # noqa: F401 - its events are told of too, wherever they happened
     from rimlock.core.audit import Filter
     from rimlock.core.events import EVENTS
 

@@ -25,7 +25,9 @@ COMMANDS = {
     "rollout": ("rollout", "Turn routes, see who would be refused, go back."),
     "routes": ("routes", "List the routes of an application and what is in force for each."),
     "retrofit": ("retrofit", "Give the rows of the application's tables an owner, and take it back."),
+    "import": ("importing", "Take over accounts or keys from another system, and take that back."),
     "token": ("tokens", "Look into a token; list, rotate and revoke the keys that sign them."),
+    "mail": ("mail", "See every mail, what waits and what is dead; try again, and try out."),
     "audit": ("audit", "Read who did what to whom, when and from where."),
     "doctor": ("doctor", "Check the settings, the database and the keys of this installation."),
 }

@@ -34,6 +34,7 @@ __all__ = [
     "AccountApproved",
     "AccountDisabledEvent",
     "AccountEnabled",
+    "EmailChanged",
     "LastAdmin",
     "RolesChanged",
     "acts_as",
@@ -45,6 +46,7 @@ __all__ = [
     "raise_epoch",
     "require_admin",
     "set_active",
+    "set_locale",
     "set_password_hash",
     "set_roles",
     "set_verified",
@@ -69,6 +71,7 @@ class Account:
 
     `waiting`: registered, and not let in yet. `password_expires_at`: until when a temporary password is good, in
     seconds since the epoch; None for one the user chose.
+    `locale`: the language messages are written in (RFC 5646), None for the installation's.
     """
 
     user_id: str
@@ -81,6 +84,7 @@ class Account:
     password_changed_at: int | None
     password_expires_at: int | None = None
     waiting: bool = False
+    locale: str | None = None
 
     def password_over(self, now: int) -> bool:
         """Say whether the password was temporary and its time is over."""
@@ -116,6 +120,14 @@ class AccountEnabled(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EmailChanged(Event):
+    """A user took another address. `verified`: whether it was proven to be theirs before."""
+
+    user_id: str
+    verified: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountApproved(Event):
     """Somebody who had registered was let in."""
 
@@ -128,11 +140,15 @@ def standing(tx: Transaction, user_id: str, *, held: bool = False) -> Account | 
     `held`: nobody else changes it before the end of this transaction. Without that a sign-in could begin under a
     password, a role or an account that is being taken away, and outlive it.
     """
+    if tx.host is not None:
+        return tx.host.standing(tx, user_id, held=held)
     return _account(tx.one(_STANDING_HELD if held else _STANDING, {"user": user_id}))
 
 
 def standings(tx: Transaction, user_ids: Iterable[str]) -> dict[str, Account]:
     """Return the standing of each of these users who has one."""
+    if tx.host is not None:
+        return tx.host.standings(tx, user_ids)
     rows = tx.all(select(table).where(table.c.user_id.in_(list(user_ids))))
     return {row["user_id"]: _read(row) for row in rows}
 
@@ -158,10 +174,12 @@ def open_account(
     verified: bool = False,
     waiting: bool = False,
     expires_at: int | None = None,
+    locale: str | None = None,
 ) -> Account:
     """Give a new user a standing. `waiting`: not let in yet.
 
     `expires_at`: when the password is temporary, until when it is good; then it has to be changed first of all.
+    `locale`: the language messages to them are written in.
     """
     row = {
         "user_id": user_id,
@@ -173,8 +191,12 @@ def open_account(
         "must_change_password": expires_at is not None,
         "password_expires_at": expires_at,
         "waiting": waiting,
+        "locale": locale,
     }
-    tx.change(insert(table), row)
+    if tx.host is not None:
+        tx.host.open(tx, row)
+    else:
+        tx.change(insert(table), row)
     return _standing(tx, user_id)
 
 
@@ -231,8 +253,15 @@ def set_verified(tx: Transaction, user_id: str, *, verified: bool, now: int) -> 
     announce(tx, "user", user_id, value=_standing(tx, user_id).epoch, now=now)
 
 
+def set_locale(tx: Transaction, user_id: str, locale: str | None) -> None:
+    """Note in which language messages to the user are written; None for the installation's. Raises NotFound."""
+    _change(tx, user_id, {"locale": locale})
+
+
 def upgrade_password_hash(tx: Transaction, user_id: str, old: str, new: str) -> bool:
     """Store a better hash of the same password, unless it was changed meanwhile."""
+    if tx.host is not None:
+        return tx.host.better(tx, user_id, old, new)
     changed = update(table).where(table.c.user_id == user_id, table.c.password_hash == old).values(password_hash=new)
     return tx.change(changed) == 1
 
@@ -248,12 +277,14 @@ def raise_epoch(tx: Transaction, user_id: str, *, now: int) -> int:
 def close(tx: Transaction, user_id: str, *, now: int) -> None:
     """Remove the standing of a deleted user; its tokens die with it. Raises NotFound, LastAdmin."""
     raise_epoch(tx, user_id, now=now)
-    if tx.change(delete(table).where(table.c.user_id == user_id, _spared(user_id, now))) != 1:
+    if tx.change(delete(table).where(table.c.user_id == user_id, _spared(tx, user_id, now))) != 1:
         raise LastAdmin
 
 
 def anyone_with(tx: Transaction, role: str) -> bool:
     """Say whether any account that may act has the role."""
+    if tx.host is not None and role == ADMIN and tx.host.has_admin(tx):
+        return True
     return tx.one(select(table.c.user_id).where(acts_as(table, role)).limit(1)) is not None
 
 
@@ -271,11 +302,13 @@ def acts_as(accounts: FromClause, role: str) -> ColumnElement[bool]:
     return and_(accounts.c.active, not_(accounts.c.waiting), has_role(role, accounts))
 
 
-def _spared(user_id: str, now: int) -> ColumnElement[bool]:
+def _spared(tx: Transaction, user_id: str, now: int) -> ColumnElement[bool]:
     """Whether administrators are left who can get in, when this account is none of them any more."""
-    other = table.alias("other")
-    gets_in = or_(other.c.password_expires_at.is_(None), other.c.password_expires_at > now)
-    left = exists(select(other.c.user_id).where(other.c.user_id != user_id, acts_as(other, ADMIN), gets_in))
+    left = None if tx.host is None else tx.host.admin_besides(user_id)
+    if left is None:
+        other = table.alias("other")
+        gets_in = or_(other.c.password_expires_at.is_(None), other.c.password_expires_at > now)
+        left = exists(select(other.c.user_id).where(other.c.user_id != user_id, acts_as(other, ADMIN), gets_in))
     return or_(not_(acts_as(table, ADMIN)), left)
 
 
@@ -289,7 +322,9 @@ def _standing(tx: Transaction, user_id: str) -> Account:
 def _change(tx: Transaction, user_id: str, values: dict[str, Any], *, spare: int | None = None) -> None:
     """Change a row; with `spare`, the time, only when an administrator is left. One at a time: `hold` sees to that."""
     hold(tx)
-    guard = [table.c.user_id == user_id, *([] if spare is None else [_spared(user_id, spare)])]
+    if tx.host is not None:
+        values = tx.host.change(tx, user_id, values)
+    guard = [table.c.user_id == user_id, *([] if spare is None else [_spared(tx, user_id, spare)])]
     if tx.change(update(table).where(*guard).values(**values)) != 1:
         _standing(tx, user_id)
         raise LastAdmin

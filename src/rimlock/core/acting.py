@@ -18,11 +18,15 @@ __all__ = ["NOBODY", "Acting", "acting", "actor_of", "become", "begin", "end"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acting:
-    """The actor (`user:<id>`, `key:<id>`, `cli:<name>`, empty for nobody), their address and their user agent."""
+    """The actor (`user:<id>`, `key:<id>`, `cli:<name>`, empty for nobody), their address and their user agent.
+
+    `languages`: what they asked for, as `Accept-Language` has it.
+    """
 
     actor: str = ""
     address: str = ""
     agent: str = ""
+    languages: str = ""
 
 
 NOBODY = Acting()

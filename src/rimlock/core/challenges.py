@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from rimlock.core.errors import AuthError
 from rimlock.core.schema import challenge as table
@@ -21,7 +21,19 @@ if TYPE_CHECKING:
 
     from rimlock.core.database import Transaction
 
-__all__ = ["Challenge", "ChallengeRefused", "consume", "forget_expired", "issue", "peek", "withdraw"]
+__all__ = [
+    "Challenge",
+    "ChallengeRefused",
+    "consume",
+    "forget_expired",
+    "issue",
+    "issued_since",
+    "once",
+    "peek",
+    "recall",
+    "withdraw",
+    "withdraw_all",
+]
 
 
 class ChallengeRefused(AuthError):
@@ -38,6 +50,7 @@ class Challenge:
     purpose: str
     user_id: str | None
     data: Mapping[str, Any]
+    spent: bool = False
 
 
 def issue(
@@ -74,6 +87,17 @@ def consume(tx: Transaction, purpose: str, token: str, *, now: int) -> Challenge
 
 def peek(tx: Transaction, purpose: str, token: str, *, now: int) -> Challenge:
     """Return what the secret is for without spending it: it may be gone a moment later. Raises ChallengeRefused."""
+    found = recall(tx, purpose, token, now=now)
+    if found.spent:
+        raise ChallengeRefused
+    return found
+
+
+def recall(tx: Transaction, purpose: str, token: str, *, now: int) -> Challenge:
+    """Return what the secret is or was for, also once it is spent or withdrawn, until its time is over.
+
+    For saying to who holds it that it did its work already; nothing may rest on it. Raises ChallengeRefused.
+    """
     try:
         challenge_id, presented = split_challenge(token)
     except OpaqueRefused:
@@ -81,9 +105,21 @@ def peek(tx: Transaction, purpose: str, token: str, *, now: int) -> Challenge:
     row = tx.one(_BY_ID, {"id": challenge_id})
     if row is None or not compare_digest(row["digest"], presented) or row["purpose"] != purpose:
         raise ChallengeRefused
-    if row["consumed_at"] is not None or row["expires_at"] <= now:
+    if row["expires_at"] <= now:
         raise ChallengeRefused
-    return Challenge(id=challenge_id, purpose=purpose, user_id=row["user_id"], data=row["data"])
+    spent = row["consumed_at"] is not None
+    return Challenge(id=challenge_id, purpose=purpose, user_id=row["user_id"], data=row["data"], spent=spent)
+
+
+def once(tx: Transaction, purpose: str, thing: str, *, now: int, expires_at: int) -> bool:
+    """Note that something was used that we keep no row of until then; False when it was used before.
+
+    `thing`: 32 hexadecimal digits that name it and give nothing of it away. `expires_at`: from when on it is refused
+    anyhow. Of any number of simultaneous users exactly one gets True.
+    """
+    row = {"id": thing, "purpose": purpose, "digest": "", "data": {}, "created_at": now}
+    row |= {"expires_at": expires_at, "consumed_at": now}
+    return tx.change(tx.upsert(table).on_conflict_do_nothing(), row) == 1
 
 
 def withdraw(tx: Transaction, purpose: str, *, now: int, user_id: str | None = None) -> int:
@@ -94,11 +130,31 @@ def withdraw(tx: Transaction, purpose: str, *, now: int, user_id: str | None = N
     return tx.change(statement.values(consumed_at=now))
 
 
+def withdraw_all(tx: Transaction, user_id: str, *, now: int) -> int:
+    """Make every unspent secret of a user worthless, whatever it is for; return how many."""
+    return tx.change(_WITHDRAW_ALL, {"whose": user_id, "now": now})
+
+
+def issued_since(tx: Transaction, purpose: str, user_id: str, *, since: int) -> int:
+    """Count the secrets of a purpose that were made for a user from a moment on, spent or not."""
+    return int(tx.value(_ISSUED, {"purpose": purpose, "user": user_id, "since": since}))
+
+
 def forget_expired(tx: Transaction, *, before: int) -> int:
     """Delete what expired before the given moment; return how many."""
     return tx.change(delete(table).where(table.c.expires_at < before))
 
 
+_WITHDRAW_ALL = (
+    update(table)
+    .where(table.c.user_id == bindparam("whose"), table.c.consumed_at.is_(None))
+    .values(consumed_at=bindparam("now"))
+)
+_ISSUED = select(func.count()).where(
+    table.c.user_id == bindparam("user"),
+    table.c.purpose == bindparam("purpose"),
+    table.c.created_at >= bindparam("since"),
+)
 _BY_ID = select(table).where(table.c.id == bindparam("id"))
 _SPEND = (
     update(table)

@@ -18,12 +18,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rimlock.core.acting import NOBODY, Acting
-from rimlock.core.errors import Unavailable
+from rimlock.core.errors import AuthError, Unavailable
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Executable, RowMapping, Table
 
     from rimlock.core.events import Event
+    from rimlock.core.mapped_standing import MappedAccounts
 
 __all__ = ["Database", "Publish", "Record", "Transaction", "Transition"]
 
@@ -67,6 +68,8 @@ class Transaction:
     locks: set[str] = field(default_factory=set)
     acting: Acting = NOBODY
     """Who does this, and from where."""
+    host: MappedAccounts | None = None
+    """Where standings come from whose users are in a table of the host's."""
 
     def all(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[RowMapping]:
         """Return every row."""
@@ -119,6 +122,8 @@ class Database(ABC):
     executed: int = 0
     record: Record | None = None
     """Called at the end of every transaction that emitted events."""
+    host: MappedAccounts | None = None
+    """Given to every transaction; see Transaction."""
 
     @abstractmethod
     async def write(self, work: Callable[[Transaction], T]) -> T:
@@ -136,11 +141,16 @@ class Database(ABC):
         """Run one guarded statement in its own transaction; return the row it made, or None. Raises Unavailable."""
 
     def carry_out(self, work: Callable[[Transaction], T], transaction: Transaction) -> T:
-        """Do the work, and write down what it did, or undo it. For the engines. Raises Unavailable."""
+        """Do the work, and write down what it did, or undo it. For the engines.
+
+        Raises Unavailable, and what the work or a feature's reaction to it raises.
+        """
         result = work(transaction)
         if transaction.events and self.record is not None:
             try:
                 self.record(transaction)
+            except AuthError:
+                raise  # a feature has something against it
             except Exception as error:  # noqa: BLE001 - a change that nobody hears of is none
                 # The text of a failed statement quotes what was to be written.
                 log.error("nothing was changed, it could not be recorded: %s", type(error).__name__)  # noqa: TRY400

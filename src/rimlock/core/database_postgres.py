@@ -128,7 +128,7 @@ class PostgresDatabase(Database):
         return self._engine, False
 
     def _run(self, connection: Connection, work: Callable[[Transaction], T], who: Acting) -> tuple[T, Transaction]:
-        transaction = Transaction(connection, self.dialect, acting=who)
+        transaction = Transaction(connection, self.dialect, acting=who, host=self.host)
         return self.carry_out(work, transaction), transaction
 
     async def _fetch_apart(self, sql: str, values: list[Any]) -> Any:

@@ -121,7 +121,7 @@ class SQLiteDatabase(Database):
     def read_now(self, work: Callable[[Transaction], T]) -> T:
         """Read without a loop: a hop to another thread would cost ten times the work."""
         with _refusing(), self._reader() as connection:
-            transaction = Transaction(connection, self.dialect)
+            transaction = Transaction(connection, self.dialect, host=self.host)
             driver = _driver(connection)
             driver.execute("BEGIN")
             try:
@@ -234,7 +234,7 @@ class SQLiteDatabase(Database):
         """Run one job so that its failure undoes its own statements and nobody else's."""
         if job.answer.cancelled():
             return
-        job.transaction = Transaction(connection, self.dialect, acting=job.acting)
+        job.transaction = Transaction(connection, self.dialect, acting=job.acting, host=self.host)
         if not job.alone:
             driver.execute("SAVEPOINT job")
         try:

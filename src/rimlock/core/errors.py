@@ -19,11 +19,13 @@ __all__ = [
     "CredentialInvalid",
     "CredentialMissing",
     "CurrentPasswordWrong",
+    "EmailNotVerified",
     "FreshLoginRequired",
     "InvalidLogin",
     "InvalidRequest",
     "NotFound",
     "PasswordChangeRequired",
+    "PasswordNotAccepted",
     "PermissionMissing",
     "SchemaMismatch",
     "Unavailable",
@@ -75,6 +77,12 @@ class InvalidRequest(AuthError):
     code, status, title = "invalid_request", 422, "The request does not have the documented form."
 
 
+class ProfileRefused(AuthError):
+    """The application itself has something against what somebody wants to be called, or says about themselves."""
+
+    code, status, title = "profile_refused", 422, "This cannot be said here about a user."
+
+
 class InvalidLogin(AuthError):
     """Unknown account, wrong password, disabled account: one answer for all of them."""
 
@@ -115,6 +123,18 @@ class ApprovalWaiting(AuthError):
     """The password is right, and the account is not let in yet."""
 
     code, status, title = "approval_waiting", 403, "This account has not been approved yet."
+
+
+class EmailNotVerified(AuthError):
+    """The password is right, and the address of the account is not proven yet."""
+
+    code, status, title = "email_not_verified", 403, "Prove your address first: open the link in the mail."
+
+
+class PasswordNotAccepted(AuthError):
+    """The new password does not meet the policy. `errors` names every reason by its code."""
+
+    code, status, title = "password_refused", 422, "This password cannot be used."
 
 
 class PasswordChangeRequired(AuthError):

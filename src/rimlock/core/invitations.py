@@ -8,6 +8,7 @@ Source: OWASP ASVS 5.0 V2.3.3, V2.3.4 (locking for what is limited), V6.4.1, V6.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, exists, func, insert, not_, or_, select, update
@@ -16,6 +17,7 @@ from rimlock.core.accounts import ADMIN, acts_as
 from rimlock.core.errors import AuthError, NotFound
 from rimlock.core.events import Event
 from rimlock.core.ids import new_id
+from rimlock.core.messages import Message
 from rimlock.core.normal import email_forms
 from rimlock.core.registering import RegistrationClosed
 from rimlock.core.schema import account
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
     from sqlalchemy import RowMapping
 
     from rimlock.core.database import Transaction
+    from rimlock.core.messages import Post
 
 __all__ = [
+    "MAIL",
     "MOST_SEATS",
     "Invitation",
     "InvitationInvalid",
@@ -36,11 +40,15 @@ __all__ = [
     "InvitationRevoked",
     "Invited",
     "issue",
+    "mail",
     "page",
     "require_open",
     "revoke",
     "take",
 ]
+
+MAIL = "invitation"
+"""The kind of message by which somebody is invited."""
 
 MOST_SEATS = 10_000
 SHOWN = 4
@@ -124,6 +132,16 @@ def issue(tx: Transaction, wanted: Invited, *, mode: str, now: int) -> tuple[str
     tx.change(insert(table), {**_row(made), "digest": digest_of(code)})
     tx.emit(InvitationMade(at=now, invitation_id=made.id, seats=made.seats, roles=tuple(sorted(made.roles))))
     return code, made
+
+
+def mail(tx: Transaction, post: Post, code: str, wanted: Invited, *, pages: str) -> None:
+    """Mail the code to whom it is for, if that is somebody. `pages`: the address of the front end, empty for none."""
+    if wanted.email is None:
+        return
+    until = datetime.fromtimestamp(wanted.expires_at, UTC).date().isoformat()
+    link = f"{pages.rstrip('/')}/register?invitation={code}" if pages else ""
+    facts = {"code": code, "link": link, "until": until}
+    post(tx, Message(kind=MAIL, to=email_forms(wanted.email)[0], facts=facts, expires_at=wanted.expires_at))
 
 
 def require_open(tx: Transaction, code: str, email: str, *, now: int) -> None:

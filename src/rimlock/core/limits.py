@@ -98,7 +98,7 @@ class AccountGuarded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountUnlocked(Event):
-    """An administrator emptied every count of failures of an account."""
+    """Every count of failures of an account was emptied: by an administrator, or by who chose another password."""
 
     user_id: str
 
@@ -172,6 +172,15 @@ class Limits:
         attempt = await self._admit(self._naming.visit(action, address), Trial(action=action, address=address))
         attempt.failures = failures
         return attempt
+
+    async def mailbox(self, action: str, email_key: str) -> Attempt | None:
+        """Admit a mail to an address; None when it got enough of them for now, which nobody is told.
+
+        The address is counted as it was typed, whether or not anybody has it. Raises Unavailable.
+        """
+        trial = Trial(action=action, address="")
+        taken = await self._take(self._naming.mailbox(action, email_key))
+        return self._began(taken, trial) if isinstance(taken, Attempt) else None
 
     def forgive(self, tx: Transaction, user_id: str) -> None:
         """Empty every count of failures of an account in the database; `forgive_shared` has to follow it."""

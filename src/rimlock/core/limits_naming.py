@@ -25,6 +25,9 @@ __all__ = ["LimitRules", "Naming", "place_of"]
 
 _TRANSLATED = IPv6Network("64:ff9b::/96")
 MINUTE, HOUR, YEAR = 60, 3600, 365 * 86_400
+MAILS = 5
+"""How many mails of a kind an address gets within an hour, however often they are asked for."""
+
 UNKNOWN_TOTALS = 1_048_576
 """Totals for logins that no account has: so many, however many logins a stranger makes up.
 
@@ -102,6 +105,11 @@ class Naming:
         place, visits = self._place(address), self.rules.visits
         every = Bucket(key=f"{action}/all@{place}", kind="visits", limit=visits, seconds=HOUR, each=True)
         return (self._rate(action, place), every)
+
+    def mailbox(self, action: str, email_key: str) -> tuple[Bucket, ...]:
+        """What is mailed to one address because somebody asked for it, whoever that was."""
+        key = f"{action}/mail@{self._name(f'mailbox {email_key}')}"
+        return (Bucket(key=key, kind="visits", limit=MAILS, seconds=HOUR, each=True),)
 
     def accounts(self, user_id: str) -> tuple[str, ...]:
         """Return the account as it stands in keys, under each of the secrets."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rimlock.core import accounts, challenges, sessions
 from rimlock.core.challenges import ChallengeRefused
-from rimlock.core.errors import ApprovalWaiting, AuthError, InvalidLogin
+from rimlock.core.errors import ApprovalWaiting, AuthError, EmailNotVerified, InvalidLogin
 from rimlock.core.events import Event, Told
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ __all__ = [
     "Step",
     "complete",
     "peek",
+    "refuse_unverified",
     "resume",
     "withdraw",
 ]
@@ -148,8 +149,21 @@ def complete(
             return _refused(tx, proof, verdict.error, device, now)
     if account.must_change_password:
         return _pending(tx, proof, "password_change", account, device, now)
-    session = sessions.issue(tx, proof.user_id, methods=(proof.method,), device=device, lifetimes=lifetimes, now=now)
+    session = sessions.issue(
+        tx,
+        proof.user_id,
+        methods=(proof.method,),
+        device=device,
+        lifetimes=lifetimes,
+        now=now,
+        auth_time=proof.at,
+    )
     return SignedIn(session=session, account=account, notes=device.notes)
+
+
+def refuse_unverified(_: Transaction, login: Login) -> Allow | Deny:
+    """Let nobody in whose address is not proven: the policy that `require_verified` puts before all others."""
+    return Allow() if login.account.verified else Deny(EmailNotVerified())
 
 
 def peek(tx: Transaction, step: Step, token: str, *, now: int) -> Account:

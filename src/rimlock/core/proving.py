@@ -11,18 +11,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rimlock.core.acting import acting
-from rimlock.core.errors import CurrentPasswordWrong
+from rimlock.core.errors import CurrentPasswordWrong, PasswordNotAccepted
 from rimlock.core.events import Event, Told
 from rimlock.crypto.passwords.errors import HashUnreadable, PasswordMismatch, PasswordUnusable, VerifierMissing
+from rimlock.crypto.passwords.policy import PasswordRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rimlock.core.accounts import Account
     from rimlock.core.hashing import HashingPool
     from rimlock.core.limits import Limits
     from rimlock.core.principal import Principal
     from rimlock.crypto.passwords.hashes import Verified
+    from rimlock.crypto.passwords.policy import PasswordPolicy
 
-__all__ = ["PasswordRecheckFailed", "require_current", "verdict"]
+__all__ = ["PasswordRecheckFailed", "require_acceptable", "require_current", "verdict"]
 
 _log = logging.getLogger("rimlock.proving")
 
@@ -64,3 +68,15 @@ async def require_current(
         failed = PasswordRecheckFailed(at=now, user_id=account.user_id, session_id=principal.credential_id)
         await attempt.conclude(lambda tx: tx.emit(failed), failed=lambda _: True)
     raise CurrentPasswordWrong
+
+
+def require_acceptable(policy: PasswordPolicy, words: Iterable[str | None], password: str, *, field: str) -> None:
+    """Return when the new password may be used. `words`: names of its owner, which it may not consist of.
+
+    Raises PasswordNotAccepted, which names the `field`.
+    """
+    try:
+        policy.check(password, words=[word for word in words if word])
+    except PasswordRefused as refused:
+        found = tuple({"name": field, "code": one.code, "detail": one.text} for one in refused.violations)
+        raise PasswordNotAccepted(errors=found) from None

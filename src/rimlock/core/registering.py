@@ -9,10 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from rimlock.core import accounts, keys, sessions
+from sqlalchemy import delete, update
+
+from rimlock.core import accounts, keys, schema, sessions
 from rimlock.core.errors import AuthError
 from rimlock.core.events import Event, Told
-from rimlock.core.revocations import hold
+from rimlock.core.languages import asked_for
+from rimlock.core.mapped_standing import leave
+from rimlock.core.revocations import announce, hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,10 +25,26 @@ if TYPE_CHECKING:
     from rimlock.core.database import Transaction
     from rimlock.core.users import NewUser, User, Users
 
-__all__ = ["Known", "Origin", "RegistrationClosed", "UserDeleted", "UserRegistered", "open_user", "remove_user"]
+__all__ = [
+    "Known",
+    "Origin",
+    "RegistrationClosed",
+    "UserDeleted",
+    "UserRegistered",
+    "follow_user",
+    "open_user",
+    "remove_user",
+]
 
-Origin = Literal["registration", "invitation", "approval", "first_admin", "admin", "command"]
+Origin = Literal["registration", "invitation", "approval", "first_admin", "admin", "command", "social", "import"]
 """How an account came to be. `approval`: registered, and waiting to be let in."""
+
+Remover = Literal["owner", "admin", "rejection", "application", "import"]
+"""Who removes an account. `rejection`: it was never let in. `application`: in its own table. `import`: by taking back
+the import that had made it."""
+
+_THEMSELVES = frozenset({"registration", "invitation", "approval", "first_admin", "social"})
+"""Accounts that are made by who they are for: the language of the request is theirs."""
 
 
 class RegistrationClosed(AuthError):
@@ -43,12 +63,12 @@ class Known:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserRegistered(Event):
-    """An account was made. `by`: registration, invitation, approval (it waits), first_admin, admin or command.
+    """An account was made. `by`: see Origin; with `approval` it waits.
 
     `invitation_id`: by which invitation. `roles`: those it began with.
     """
 
-    told = Told(self_made=lambda event: event.by not in {"admin", "command"})
+    told = Told(self_made=lambda event: event.by not in {"admin", "command", "import"})
     user_id: str
     by: Origin
     invitation_id: str | None = None
@@ -57,10 +77,10 @@ class UserRegistered(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserDeleted(Event):
-    """An account was deleted; sessions and keys ended with it. `by`: its owner, an administrator, or a rejection."""
+    """An account was deleted; sessions and keys ended with it. `by`: see Remover."""
 
     user_id: str
-    by: Literal["owner", "admin", "rejection"] = "owner"
+    by: Remover = "owner"
 
 
 def open_user(
@@ -90,19 +110,41 @@ def open_user(
         verified=verified,
         waiting=by == "approval",
         expires_at=expires_at,
+        locale=asked_for(tx.acting.languages) if by in _THEMSELVES else None,
     )
     named = tuple(sorted(account.roles))
     tx.emit(UserRegistered(at=now, user_id=user.id, by=by, invitation_id=invitation_id, roles=named))
     return Known(user, account)
 
 
-def remove_user(
-    users: Users, tx: Transaction, user_id: str, *, now: int, by: Literal["owner", "admin", "rejection"] = "owner"
-) -> None:
-    """Delete a user with sessions, keys and standing. Raises NotFound, LastAdmin."""
+def remove_user(users: Users, tx: Transaction, user_id: str, *, now: int, by: Remover = "owner") -> None:
+    """Delete a user with sessions, keys, standing, and whatever else is kept of them. Raises NotFound, LastAdmin.
+
+    That a row of another system was taken over stays written, without whom: the next import must not bring them back.
+    """
     hold(tx)
     sessions.end_all(tx, user_id, reason="deleted", now=now)
     keys.revoke_all(tx, user_id, now=now)
     accounts.close(tx, user_id, now=now)
     users.delete(tx, user_id)
+    _forget(tx, user_id)
     tx.emit(UserDeleted(at=now, user_id=user_id, by=by))
+
+
+def follow_user(users: Users, tx: Transaction, user_id: str, *, now: int) -> None:
+    """Take over what the application itself changed about a user in its own table, a deletion too."""
+    hold(tx)
+    if users.get(tx, user_id) if tx.host is None else tx.host.follow(tx, user_id):
+        account = accounts.standing(tx, user_id)
+        return announce(tx, "user", user_id, value=account.epoch if account else 0, now=now)
+    leave(tx, user_id, now=now)
+    if tx.change(delete(schema.account).where(schema.account.c.user_id == user_id)) == 1:
+        _forget(tx, user_id)
+        tx.emit(UserDeleted(at=now, user_id=user_id, by="application"))
+    return None
+
+
+def _forget(tx: Transaction, user_id: str) -> None:
+    for table in (schema.identity, schema.subscription, schema.outbox):
+        tx.change(delete(table).where(table.c.user_id == user_id))
+    tx.change(update(schema.imported).where(schema.imported.c.user_id == user_id).values(user_id=""))

@@ -32,14 +32,18 @@ __all__ = [
     "api_key",
     "audit",
     "challenge",
+    "identity",
+    "imported",
     "invitation",
     "journal",
     "limit",
     "metadata",
+    "outbox",
     "retirement",
     "rollout",
     "session",
     "signing_key",
+    "subscription",
     "usage",
     "usage_batch",
     "user",
@@ -89,8 +93,13 @@ account = Table(
     Column("deleted_at", BigInteger),
     Column("password_expires_at", BigInteger),
     Column("waiting", Boolean, nullable=False, server_default=false()),
+    Column("locale", String(35)),
+    Column("host_mark", String(32)),
 )
-"""What somebody may do, kept beside any user table. The epoch goes up when every token issued so far must die."""
+"""What somebody may do, kept beside any user table. The epoch goes up when every token issued so far must die.
+
+`host_mark`: by what the hash in a host's own table is known again, and whose hash counts.
+"""
 
 session = Table(
     "auth_session",
@@ -173,6 +182,7 @@ challenge = Table(
     Column("expires_at", BigInteger, nullable=False),
     Column("consumed_at", BigInteger),
     Index(None, "expires_at"),
+    Index(None, "user_id", "purpose"),
 )
 """Single-use secrets, bound to a purpose, by digest."""
 
@@ -290,3 +300,64 @@ invitation = Table(
     Index(None, "expires_at"),
 )
 """Codes that let somebody make an account, by digest. `used` never passes `seats`."""
+
+outbox = Table(
+    "auth_outbox",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("kind", String(64), nullable=False),
+    Column("user_id", String(64)),
+    Column("sealed", LargeBinary),
+    Column("created_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("claimed_by", String(32)),
+    Column("claimed_until", BigInteger),
+    Column("sent_at", BigInteger),
+    Column("dead_at", BigInteger),
+    Column("error", String(200), nullable=False, server_default=""),
+    Index(None, "due_at"),
+    Index(None, "user_id"),
+)
+"""Messages to people, written in the transaction that causes them. What they say is sealed, and gone once sent."""
+
+identity = Table(
+    "auth_identity",
+    metadata,
+    Column("issuer", String(255), primary_key=True),
+    Column("subject", String(255), primary_key=True),
+    Column("user_id", String(64), nullable=False),
+    Column("provider", String(64), nullable=False),
+    Column("email", String(320), nullable=False, server_default=""),
+    Column("verified", Boolean, nullable=False, server_default=false()),
+    Column("created_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger),
+    Index(None, "user_id"),
+)
+"""Who somebody is elsewhere: an issuer and a subject lead to one user, an address never does."""
+
+subscription = Table(
+    "auth_subscription",
+    metadata,
+    Column("user_id", String(64), primary_key=True),
+    Column("customer_id", String(255), unique=True),
+    Column("plan_id", String(255)),
+    Column("subscription_id", String(255)),
+    Column("status", String(64)),
+    Column("last_renewal", BigInteger),
+    Column("next_renewal", BigInteger),
+    Column("updated_at", BigInteger, nullable=False),
+)
+"""What a payment provider knows of a user, as the host writes it down."""
+
+imported = Table(
+    "auth_import",
+    metadata,
+    Column("source", String(64), primary_key=True),
+    Column("source_id", String(255), primary_key=True),
+    Column("user_id", String(64), nullable=False),
+    Column("made", Boolean, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Index(None, "user_id"),
+)
+"""Which users came from elsewhere, so that an import is done once and can be undone. `made`: by the import itself."""

@@ -10,7 +10,7 @@ gets the same answer; a repeat afterwards means that two parties hold the token,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Device",
+    "EndReason",
     "Lifetimes",
     "RefreshReused",
     "Refreshed",
@@ -40,12 +41,13 @@ __all__ = [
     "end_all",
     "forget_ended",
     "issue",
+    "lives",
     "living",
     "refresh",
 ]
 
 EndReason = Literal[
-    "logout", "logout_all", "ended_by_user", "ended_by_admin", "password", "disabled", "deleted", "reuse"
+    "logout", "logout_all", "ended_by_user", "ended_by_admin", "password", "disabled", "deleted", "reuse", "claimed"
 ]
 Transport = Literal["body", "cookie"]
 
@@ -145,16 +147,23 @@ class RefreshReused(Event):
 
 
 def issue(
-    tx: Transaction, user_id: str, *, methods: Sequence[str], device: Device, lifetimes: Lifetimes, now: int
+    tx: Transaction,
+    user_id: str,
+    *,
+    methods: Sequence[str],
+    device: Device,
+    lifetimes: Lifetimes,
+    now: int,
+    auth_time: int | None = None,
 ) -> Session:
-    """Start a session. Only the door (`core.login.complete`) may call this."""
+    """Start a session. Only the door (`core.login.complete`) may call this. `auth_time`: now, unless given."""
     absolute = lifetimes.absolute if device.remembered else min(lifetimes.browser, lifetimes.absolute)
     session = Session(
         id=new_id(now),
         user_id=user_id,
         generation=0,
         created_at=now,
-        auth_time=now,
+        auth_time=now if auth_time is None else min(auth_time, now),
         methods=" ".join(methods),
         refreshed_at=now,
         idle_seconds=min(lifetimes.idle, absolute),
@@ -177,11 +186,32 @@ async def refresh(database: Database, session_id: str, generation: int, *, grace
     """
     row = await database.transition(ADVANCE, {"id": session_id, "generation": generation, "now": now})
     if row is not None:
-        return _refreshed(session_id, row)
+        return await _as_the_host_has_it(database, _refreshed(session_id, row), now=now)
     outcome = await database.write(lambda tx: _repeat(tx, session_id, generation, grace=grace, now=now))
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
+
+
+async def _as_the_host_has_it(database: Database, refreshed: Refreshed, *, now: int) -> Refreshed:
+    """Ask the host's own table, where the users are in one, what it says of this user now. Raises CredentialInvalid."""
+    host = database.host
+    if host is None:
+        return refreshed
+
+    def ask(tx: Transaction) -> Refreshed | None:
+        account = host.standing(tx, refreshed.user_id, held=True)
+        if account is None:
+            end(tx, refreshed.session_id, reason="deleted", now=now)
+        state = tx.one(_STATE, {"id": refreshed.session_id})
+        if account is None or not account.active or state is None or state["ended_at"] is not None:
+            return None
+        return replace(refreshed, roles=account.roles, epoch=account.epoch)
+
+    asked = await database.write(ask)
+    if asked is None:
+        raise CredentialInvalid("The session has ended.")
+    return asked
 
 
 def end(tx: Transaction, session_id: str, *, reason: EndReason, now: int, user_id: str | None = None) -> bool:
@@ -218,6 +248,14 @@ def living(tx: Transaction, user_id: str, *, now: int, after: str | None = None,
     if after is not None:
         query = query.where(table.c.id > after)
     return [Session(**{name: row[name] for name in Session.__dataclass_fields__}) for row in tx.all(query)]
+
+
+def lives(tx: Transaction, session_id: str, user_id: str, *, now: int) -> bool:
+    """Say whether a session of a user can still be refreshed."""
+    row = tx.one(select(table).where(table.c.id == session_id, table.c.user_id == user_id))
+    if row is None or row["ended_at"] is not None:
+        return False
+    return bool(row["expires_at"] > now and row["refreshed_at"] + row["idle_seconds"] > now)
 
 
 def forget_ended(tx: Transaction, *, before: int) -> int:

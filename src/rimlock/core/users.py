@@ -19,13 +19,13 @@ from rimlock.core.normal import avatar_form, display_form, email_forms, login_ke
 from rimlock.core.schema import user as table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from sqlalchemy import RowMapping
 
     from rimlock.core.database import Transaction
 
-__all__ = ["EDITABLE", "NewUser", "OwnUsers", "RegistrationConflict", "User", "Users", "require_wellformed"]
+__all__ = ["EDITABLE", "NewUser", "OwnUsers", "RegistrationConflict", "User", "Users", "offered", "require_wellformed"]
 
 EDITABLE = frozenset({"username", "display_name", "avatar_url", "profile"})
 """What a person may change about themselves without proving anything again."""
@@ -147,6 +147,12 @@ class OwnUsers:
 def require_wellformed(values: Mapping[str, Any]) -> None:
     """Return when every given field has its form: asked before anything costly. Raises InvalidRequest."""
     _columns(values)
+
+
+def offered(users: Users, names: Iterable[str]) -> list[str]:
+    """Return those of these fields that a user table has. A host's own may lack some; then they cannot be set."""
+    columns = getattr(users, "columns", None)
+    return [name for name in names if columns is None or name in columns]
 
 
 def vars_of(new: NewUser) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from rimlock.core.errors import ConfigurationError, SchemaMismatch
 
 __all__ = ["REVISIONS", "head", "mismatch", "named"]
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every revision, oldest first. Written out, so that a start needs no look at the scripts."""
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.elements import Grouping
 
 from rimlock.core.errors import ConfigurationError, CredentialMissing
+from rimlock.core.mapped_keys import key_for
 from rimlock.owning.declaring import Ownership, ownership_of, table_key, table_of
 from rimlock.owning.tables import owner
 from rimlock.web.problems import Refusal
@@ -111,15 +112,8 @@ def _as_key(type_: TypeEngine[Any]) -> ColumnElement[Any]:
 def _owner(user_id: str, type_: TypeEngine[Any] | None = None) -> Any:
     """Return the user's id as a parameter of the column's type. Raises ConfigurationError where it does not fit."""
     kind = type_ or owner.c.user_id.type
-    try:
-        value = _plain(kind)(user_id)
-    except ValueError:
-        raise ConfigurationError("the owner column is of a type that the users' ids do not fit") from None
+    key = key_for(kind)
+    value = user_id if key is None else key.value(user_id)
+    if value is None:
+        raise ConfigurationError("the owner column is of a type that the users' ids do not fit")
     return bindparam(OWNER, value, type_=kind, unique=True)
-
-
-def _plain(type_: TypeEngine[Any]) -> Any:
-    try:
-        return type_.python_type
-    except NotImplementedError:
-        return str

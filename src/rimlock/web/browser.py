@@ -6,6 +6,7 @@ Source: RFC 6265bis (`__Host-`), OWASP ASVS 5.0 V3.3, V3.5; Fetch Metadata.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -31,6 +32,9 @@ class CrossSite(AuthError):
     """A request that rests on the cookie came from a page that may not send it."""
 
     code, status, title = "cross_site_request", 403, "This request may not come from that page."
+
+
+_NAME = re.compile(r"[a-z0-9-]{1,60}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,25 @@ class Browser:
     def drop(self) -> str:
         """Return the `Set-Cookie` value that takes the token away."""
         return f"{self.cookie}=; Path=/; HttpOnly; SameSite=Strict{'; Secure' if self.secure else ''}; Max-Age=0"
+
+    def carried(self, scope: Scope, what: str) -> str | None:
+        """Return what `carry` gave the browser under this name, or None."""
+        return _cookie(scope, f"{self.cookie}-{what}")
+
+    def carries(self, scope: Scope, beginning: str) -> list[str]:
+        """Return the names, as `carry` takes them, of all that begin so."""
+        wanted = f"{self.cookie}-{beginning}".encode()
+        pairs = (pair.partition(b"=")[0].strip() for line in _all(scope, b"cookie") for pair in line.split(b";"))
+        whole = dict.fromkeys(name.decode("latin-1") for name in pairs if name.startswith(wanted))
+        # What comes back in a header of ours is of our making: somebody else may have set a cookie of that name.
+        return [one for name in whole if _NAME.fullmatch(one := name.removeprefix(f"{self.cookie}-"))]
+
+    def carry(self, what: str, value: str, seconds: int) -> str:
+        """Return the `Set-Cookie` value of something that comes back when another site sends the browser here."""
+        return (
+            f"{self.cookie}-{what}={value}; Path=/; HttpOnly; SameSite=Lax"
+            f"{'; Secure' if self.secure else ''}; Max-Age={seconds}"
+        )
 
 
 def _cookie(scope: Scope, name: str) -> str | None:

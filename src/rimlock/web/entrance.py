@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from rimlock.core.accounts import Account
     from rimlock.core.devices import Devices
+    from rimlock.core.principal import Principal
     from rimlock.core.sessions import Refreshed, Session
     from rimlock.core.tokens import AccessTokens
     from rimlock.crypto.secret import RootSecret
@@ -91,6 +92,13 @@ class Entrance:
         access, lifetime = self._tokens.sign(grant, self._clock())
         body = {"access_token": access, "token_type": "Bearer", "expires_in": lifetime}
         return Response(json.dumps(body), media_type="application/json", headers=SAFE_HEADERS)
+
+    def principal_of(self, access_token: bytes) -> Principal:
+        """Return whom a genuine access token speaks for, even if it was revoked since.
+
+        For profiles, where tokens travel in other places than the header. Raises CredentialInvalid, CredentialExpired.
+        """
+        return self._tokens.read(access_token, self._clock())
 
     def session_of(self, access_token: bytes) -> str:
         """Return the session of a genuine access token that has not expired, even if it was revoked since.

@@ -10,7 +10,7 @@ the host's CORS headers and the host's form, and outside everything the router d
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -47,12 +47,13 @@ class Gate:
     """Stands in front of one application's router.
 
     `own` is an application of ours that answers under `own_prefix` without standing in the host's route list;
-    `own_paths` says which paths below the prefix it knows (worked out from its routes when None). Its routes are not
-    judged here: they carry their own requirements. `close_after_accept`: browsers (known by their Origin header) get
-    websockets accepted and then closed with 4401, 4403 or 4503, the only way a script can read the reason.
+    `own_paths` says which paths below the prefix it knows (worked out from its routes when None). `beside` are others
+    of ours, whose paths are whole. Their routes are not judged here: they carry their own requirements.
+    `close_after_accept`: browsers (known by their Origin header) get websockets accepted and then closed with 4401,
+    4403 or 4503, the only way a script can read the reason.
     """
 
-    __slots__ = ("_close_after_accept", "_inner", "_judge", "_off", "_overhear", "_own", "_router", "_table")
+    __slots__ = ("_close_after_accept", "_inner", "_judge", "_off", "_overhear", "_owns", "_router", "_table")
 
     def __init__(
         self,
@@ -62,12 +63,18 @@ class Gate:
         own: ASGIApp | None = None,
         own_prefix: str = "",
         own_paths: Callable[[str], bool] | None = None,
+        beside: Sequence[ASGIApp] = (),
         close_after_accept: bool = False,
     ) -> None:
         """Prepare a gate for `app`; `install` puts it in place. Raises `ConfigurationError` where it could not hold."""
         self._router = _router_of(app)
         self._table = RouteTable(app)
-        self._own = None if own is None else OwnRoutes(own, own_prefix, own_paths, self._table)
+        self._owns: tuple[OwnRoutes, ...] = ()
+        if own is not None:
+            _require_prefix(own_prefix)
+            self._owns = (OwnRoutes(own, own_prefix, own_paths, self._table),)
+        for one in beside:
+            self._owns = (*self._owns, OwnRoutes(one, "", None, self._table, self._owns))
         self._judge = judge
         # What a caller of ours is told whose credential is being retired. Only a judge who knows such has it.
         self._overhear: Callable[[Scope], Notice | None] | None = getattr(judge, "overhear", None)
@@ -108,17 +115,18 @@ class Gate:
         return self._table
 
     @property
-    def own(self) -> OwnRoutes | None:
-        """Our own routes, which are not judged here."""
-        return self._own
+    def owns(self) -> tuple[OwnRoutes, ...]:
+        """Our own routes, which are not judged here: those under the prefix, and those of profiles."""
+        return self._owns
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one connection. What need not wait is done here: one coroutine less for every request of the host."""
         if self._off or scope["type"] not in _JUDGED:
             return self._inner(scope, receive, send)
-        if self._own is not None and (own_scope := self._own.claim(scope)) is not None:
-            notice = None if self._overhear is None else self._overhear(own_scope)
-            return self._own.app(own_scope, receive, send if notice is None else telling(notice, send))
+        for own in self._owns:
+            if (own_scope := own.claim(scope)) is not None:
+                notice = None if self._overhear is None else self._overhear(own_scope)
+                return own.app(own_scope, receive, send if notice is None else telling(notice, send))
         try:
             verdict = self._judge(scope, self._table.resolve(scope))
         except AuthError as refused:
@@ -169,6 +177,11 @@ def _router_of(app: Any) -> Any:
             "Use FastAPI 0.115 or newer."
         )
     return router
+
+
+def _require_prefix(prefix: str) -> None:
+    if not prefix.startswith("/") or prefix.endswith("/"):
+        raise ConfigurationError(f"own_prefix={prefix!r} has to begin with a slash and to end without one.")
 
 
 def _sound(verdict: Verdict) -> Verdict:

@@ -7,7 +7,8 @@ Source: starlette.routing.Mount (what a mount hands on); measured, routes before
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from starlette.types import ASGIApp, Scope
 
@@ -25,10 +26,18 @@ class OwnRoutes:
 
     __slots__ = ("_host", "_known", "_prefix", "_routes", "app")
 
-    def __init__(self, app: ASGIApp, prefix: str, known: Callable[[str], bool] | None, host: RouteTable) -> None:
-        """Raise `ConfigurationError` when the prefix is malformed, or a route of the host's is also one of ours."""
-        if not prefix.startswith("/") or prefix.endswith("/"):
-            raise ConfigurationError(f"own_prefix={prefix!r} has to begin with a slash and to end without one.")
+    def __init__(
+        self,
+        app: ASGIApp,
+        prefix: str,
+        known: Callable[[str], bool] | None,
+        host: RouteTable,
+        others: Sequence[OwnRoutes] = (),
+    ) -> None:
+        """Raise `ConfigurationError` when a route of the host's is also one of ours.
+
+        An empty prefix is for a profile, whose paths are whole. `others`: of ours, none of which may be the same.
+        """
         self.app = app
         self._prefix = prefix
         self._host = host
@@ -37,6 +46,8 @@ class OwnRoutes:
             raise ConfigurationError("own_paths is needed: the routes of this application cannot be read.")
         self._known = known or _by_template(self._routes)
         self._refuse_clashes()
+        for other in others:
+            self._refuse_same(other)
 
     @property
     def prefix(self) -> str:
@@ -78,6 +89,15 @@ class OwnRoutes:
                     raise ConfigurationError(
                         f"{theirs.method} {theirs.path} is a route of this application and of Rimlock. "
                         "Give Rimlock another prefix."
+                    )
+
+    def _refuse_same(self, other: OwnRoutes) -> None:
+        for first in [] if other.table is None else other.table.targets():
+            for own in [] if self._routes is None else self._routes.targets():
+                if _clash(own, self._prefix + own.path, replace(first, path=other.prefix + first.path)):
+                    raise ConfigurationError(
+                        f"{own.method} {self._prefix}{own.path} would be answered in two ways. Give Rimlock another "
+                        "prefix, or leave its own routes out with native=False."
                     )
 
 

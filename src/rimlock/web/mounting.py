@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from rimlock.web.judge import GateJudge
     from rimlock.web.routing import Target
 
-__all__ = ["adopt", "mounted", "own_application", "own_router", "refuse_wildcard", "secured"]
+__all__ = ["adopt", "mounted", "own_application", "own_router", "profile_application", "refuse_wildcard", "secured"]
 
 ALWAYS_ANSWERED = ("/health", "/health/live")
 """Paths of ours that answer when nothing can be started: to say so is what they are for."""
@@ -64,14 +64,31 @@ def own_application(routers: Iterable[APIRouter]) -> FastAPI:
     return own
 
 
-def mounted(app: Any, judge: GateJudge, own: FastAPI, settings: Settings) -> Gate:
+def mounted(app: Any, judge: GateJudge, own: FastAPI | None, beside: Sequence[FastAPI], settings: Settings) -> Gate:
     """Put the gate and our routes onto `app`. Raises ConfigurationError where that would not be safe."""
     refuse_wildcard(app)
-    own.add_middleware(_Prepared, judge=judge, proxies=settings.proxies)
-    return Gate.install(app, judge, own=own, own_prefix=settings.prefix)
+    for one in [*([] if own is None else [own]), *beside]:
+        one.add_middleware(_Prepared, judge=judge, proxies=settings.proxies)
+    return Gate.install(app, judge, own=own, own_prefix=settings.prefix, beside=beside)
 
 
-def secured(app: Any, gate: Gate, own: FastAPI, settings: Settings, rules: Callable[[], RuleBook]) -> None:
+def profile_application(routers: Iterable[APIRouter], handlers: Mapping[Any, Any]) -> FastAPI:
+    """Return the application of a profile. `handlers` answer errors in its dialect; what they leave is ours."""
+    given: Any = {**problem_handlers(), **handlers}
+    own = _Own(title="Rimlock", openapi_url=None, docs_url=None, redoc_url=None, exception_handlers=given)
+    for router in routers:
+        own.include_router(router)
+    return own
+
+
+def secured(
+    app: Any,
+    gate: Gate,
+    own: FastAPI | None,
+    beside: Sequence[FastAPI],
+    settings: Settings,
+    rules: Callable[[], RuleBook],
+) -> None:
     """Show in the application's OpenAPI document what the rules demand, and our routes beside its own."""
     schemes = security_schemes(f"{settings.prefix}/token", tuple(settings.api_key_headers))
     token: list[dict[str, list[str]]] = [{"RimlockBearer": []}, {"RimlockPassword": []}]
@@ -91,8 +108,7 @@ def secured(app: Any, gate: Gate, own: FastAPI, settings: Settings, rules: Calla
         gate.table,
         schemes=schemes,
         security_of=security_of,
-        own=own,
-        own_prefix=settings.prefix,
+        own=[*([] if own is None else [(settings.prefix, own)]), *(("", one) for one in beside)],
         version=rules,
     )
 
@@ -184,8 +200,13 @@ class _Prepared:
 
 
 def _who(scope: Scope, proxies: Sequence[Network]) -> Acting:
-    agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
-    return Acting(address=client_address(scope, proxies), agent=agent[:500].decode("latin-1"))
+    sent = {b"user-agent": b"", b"accept-language": b""}
+    sent |= {name: value for name, value in reversed(scope["headers"]) if name in sent}  # the first of each counts
+    return Acting(
+        address=client_address(scope, proxies),
+        agent=sent[b"user-agent"][:500].decode("latin-1"),
+        languages=sent[b"accept-language"][:200].decode("latin-1"),
+    )
 
 
 def refuse_wildcard(app: Any) -> None:

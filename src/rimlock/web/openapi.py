@@ -7,7 +7,7 @@ Source: OpenAPI 3.1.0 sections 4.8.27 and 4.8.30 (schemes, requirements); FastAP
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -44,8 +44,7 @@ def fit_openapi(
     *,
     schemes: Document,
     security_of: SecurityOf,
-    own: Any = None,
-    own_prefix: str = "",
+    own: Sequence[tuple[str, Any]] = (),
     version: Callable[[], object] = lambda: 0,
 ) -> Callable[[], None]:
     """Wrap `app.openapi`, the host's own one too, and return what takes the wrapping off.
@@ -59,7 +58,7 @@ def fit_openapi(
     def openapi() -> Document:
         document, now = theirs(), version()
         if made[0] is not document or made[1] != now:
-            made[:] = [document, now, _fitted(document, table, schemes, security_of, own, own_prefix)]
+            made[:] = [document, now, _fitted(document, table, schemes, security_of, own)]
         result: Document = made[2]
         return result
 
@@ -72,15 +71,15 @@ def fit_openapi(
 
 
 def _fitted(
-    document: Document, table: RouteTable, schemes: Document, security_of: SecurityOf, own: Any, own_prefix: str
+    document: Document, table: RouteTable, schemes: Document, security_of: SecurityOf, own: Sequence[tuple[str, Any]]
 ) -> Document:
     result = deepcopy(document)
     declared = result.setdefault("components", {}).setdefault("securitySchemes", {})
     for name, scheme in schemes.items():
         declared.setdefault(name, deepcopy(scheme))
     _secure(result, table, security_of)
-    if own is not None:
-        _merge(result, deepcopy(own.openapi()), own_prefix)
+    for prefix, ours in own:
+        _merge(result, deepcopy(ours.openapi()), prefix)
     return result
 
 

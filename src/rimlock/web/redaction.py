@@ -23,7 +23,7 @@ __all__ = ["ALWAYS", "LOGGERS", "Redaction", "install"]
 
 HIDDEN = "[redacted]"
 
-ALWAYS = frozenset({"access_token", "api_key", "key", "refresh_token", "token"})
+ALWAYS = frozenset({"access_token", "api_key", "code", "key", "refresh_token", "state", "token"})
 """Query parameters whose values are never logged, besides the configured ones."""
 
 LOGGERS = ("uvicorn.access", "uvicorn.error", "gunicorn.access", "hypercorn.access", "rimlock")

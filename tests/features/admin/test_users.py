@@ -177,7 +177,7 @@ def test_every_route_is_for_administrators(sqlite_url, clock):
         if path.startswith(("/auth/admin/users", "/auth/admin/invitations"))
         for method in item
     }
-    assert len(paths) == 17
+    assert len(paths) == 19
     with TestClient(app) as client:
         root = administrator(auth, client)
         ann, bob = (sign_in(auth, client, email=f"{name}@example.com") for name in ("ann", "bob"))
@@ -186,7 +186,7 @@ def test_every_route_is_for_administrators(sqlite_url, clock):
         fresh = set()
         for method, path in sorted(paths):
             at = "/auth" + path.format(user_id=bob.user.id, session_id="0" * 32, invitation_id="0" * 32)
-            body = {"json": {"roles": []}} if method == "PUT" else {}
+            body = {"json": {"roles": []} if path.endswith("roles") else {}} if method == "PUT" else {}
             body = {"json": {"email": "x@example.com"}} if (method, path) == ("POST", "/admin/users") else body
             body = {"json": {}} if (method, path) == ("POST", "/admin/invitations") else body
             assert client.request(method, at, **body).status_code == 401, path
@@ -199,6 +199,7 @@ def test_every_route_is_for_administrators(sqlite_url, clock):
             ("PUT", "users/{user_id}/roles"),
             ("POST", "users/{user_id}/temporary-password"),
             ("DELETE", "users/{user_id}"),
+            ("PUT", "users/{user_id}/subscription"),
             ("POST", "invitations"),
         }
 

@@ -24,7 +24,7 @@ from rimlock.features.profile.events import ProfileChanged
 from rimlock.features.profile.logic import merged
 
 EDITABLE = {"username", "display_name", "avatar_url", "profile"}
-COLUMNS = sorted({column.name for table in (user, account) for column in table.columns} - EDITABLE)
+COLUMNS = sorted({column.name for table in (user, account) for column in table.columns} - EDITABLE - {"locale"})
 BO = {"email": "bo@example.com", "username": "bo", "password": GOOD}
 
 

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from rimlock.crypto.passwords import argon, foreign
 from rimlock.crypto.passwords.encoding import as_nfc
 
-__all__ = ["PasswordHasher", "PasswordHashes", "Verified"]
+__all__ = ["PasswordHasher", "PasswordHashes", "Verified", "kind_of", "untagged"]
 
 _TAG: Final = "nfc1"
 
@@ -69,3 +69,15 @@ class PasswordHashes:
     def dummy(self) -> str:
         """Return a string that takes `verify` as long as a hash of ours and matches nothing. Costs no hashing."""
         return f"{_TAG}{argon.unmatchable(self.cost)}"
+
+
+def kind_of(stored: str) -> str | None:
+    """Return what kind of hash a stored string is, `rimlock` for our own; None for one that `verify` cannot read."""
+    if stored.startswith(_TAG):
+        return "rimlock"
+    return foreign.kind_of(stored)
+
+
+def untagged(stored: str) -> str:
+    """Return a hash as other systems read it. They normalise nothing; what is typed mostly is in NFC already."""
+    return stored.removeprefix(_TAG)

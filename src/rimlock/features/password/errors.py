@@ -6,15 +6,9 @@ Source: NIST SP 800-63B-4 section 3.1.1.2 (a reason and guidance are given); RFC
 
 from __future__ import annotations
 
-from rimlock.core.errors import AuthError
+from rimlock.core.errors import AuthError, PasswordNotAccepted
 
 __all__ = ["FirstAdminExists", "PasswordNotAccepted"]
-
-
-class PasswordNotAccepted(AuthError):
-    """The new password does not meet the policy. `errors` names every reason by its code."""
-
-    code, status, title = "password_refused", 422, "This password cannot be used."
 
 
 class FirstAdminExists(AuthError):

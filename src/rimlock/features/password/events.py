@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from rimlock.core.accounts import EmailChanged
 from rimlock.core.events import Event, Told
 
 __all__ = [
@@ -49,10 +50,3 @@ class PasswordChanged(Event):
     told = Told(self_made=lambda _: True)
     user_id: str
     sessions_ended: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmailChanged(Event):
-    """A user took another address, which is not verified yet."""
-
-    user_id: str

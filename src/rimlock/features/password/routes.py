@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import Query
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
@@ -148,9 +148,12 @@ def password_grant(context: Context) -> Callable[[Request, Form], Awaitable[Resp
 
 
 def _entering(router: APIRouter, context: Context) -> None:
-    @router.post("/register", status_code=201, response_model=UserAnswer, summary="Make an account")
     async def register(form: RegistrationForm) -> dict[str, Any]:
+        context.fields.check(form.profile)
         return _user(await logic.register(context, form.new_user(), form.password, form.invitation))
+
+    register.__annotations__["form"] = _with_fields(context)
+    router.post("/register", status_code=201, response_model=UserAnswer, summary="Make an account")(register)
 
     @router.get("/registration", response_model=RegistrationAnswer, summary="See who may make an account")
     async def registration() -> dict[str, Any]:
@@ -167,6 +170,16 @@ def _entering(router: APIRouter, context: Context) -> None:
         return context.entrance.admit(
             await logic.choose_password(context, form.pending_token, form.new_password, device)
         )
+
+
+def _with_fields(context: Context) -> type[RegistrationForm]:
+    """Return the form as this application has it, with its own profile fields in the document."""
+    if context.fields.model is None:
+        return RegistrationForm
+    profile: Any = (context.fields.whole, Field(default_factory=dict))
+    return create_model(
+        "RegistrationForm", __base__=RegistrationForm, __doc__=RegistrationForm.__doc__, profile=profile
+    )
 
 
 def _device(context: Context, form: LoginForm | ForcedForm, request: Request) -> Device:

@@ -8,12 +8,13 @@ Source: OWASP ASVS 5.0 V7.4.2, V7.5.1, V8.2.3, V15.3.3; RFC 7396 (merge patch); 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rimlock.core import accounts
-from rimlock.core.errors import CredentialInvalid, InvalidRequest, NotFound
+from rimlock.core.errors import CredentialInvalid, InvalidRequest, NotFound, ProfileRefused
+from rimlock.core.languages import language_form
 from rimlock.core.normal import profile_form
 from rimlock.core.proving import require_current
 from rimlock.core.registering import remove_user
@@ -27,10 +28,14 @@ if TYPE_CHECKING:
     from rimlock.core.principal import Principal
     from rimlock.feature import Context
 
-__all__ = ["Myself", "delete_me", "edit_me", "look_at", "merged", "read_me"]
+__all__ = ["Myself", "Validate", "allowed", "delete_me", "edit_me", "look_at", "merged", "read_me"]
+
+Validate = Callable[["Transaction", User], None]
+"""Says by a ValueError what the application has against a user as they would be. It must not wait for anything."""
 
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 _MOST_NAMED = 20
+_LONGEST_REASON = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ async def edit_me(context: Context, principal: Principal, patch: Mapping[str, An
     """Apply a merge patch (RFC 7396) to what people may change about themselves.
 
     A field that is left out stays. Null takes a field away: no username, an empty name, no picture, no free fields.
-    `profile` is merged member by member, and a member that is null goes.
+    `profile` is merged member by member, and a member that is null goes. `locale` is the language of messages to them.
     Raises InvalidRequest, RegistrationConflict, CredentialInvalid.
     """
     require_editable(patch)
@@ -63,7 +68,11 @@ async def edit_me(context: Context, principal: Principal, patch: Mapping[str, An
     def edit(tx: Transaction) -> Myself:
         hold(tx)
         me = _myself(context, tx, principal)
-        user = context.users.change(tx, me.user.id, _changes(me.user, patch), now)
+        changes = _changes(me.user, patch)
+        if "locale" in changes:
+            accounts.set_locale(tx, me.user.id, changes.pop("locale"))
+            me = _myself(context, tx, principal)
+        user = context.users.change(tx, me.user.id, changes, now) if changes else me.user
         if user is None:
             raise CredentialInvalid
         announce(tx, "user", user.id, value=me.account.epoch, now=now)
@@ -90,6 +99,24 @@ async def delete_me(context: Context, principal: Principal, password: str | None
     await context.database.write(delete)
 
 
+def allowed(context: Context, validate: Validate | None, tx: Transaction, event: Any) -> None:
+    """Return when the application has nothing against the user as they are now, in this transaction.
+
+    Who comes without any profile fields, from elsewhere or by a command, may be without. Raises InvalidRequest,
+    ProfileRefused.
+    """
+    user = context.users.get(tx, event.user_id)
+    if user is None:
+        return
+    if user.profile or "profile" in getattr(event, "fields", ()):
+        context.fields.check(user.profile)
+    if validate is not None:
+        try:
+            validate(tx, user)
+        except ValueError as error:
+            raise ProfileRefused(str(error)[:_LONGEST_REASON]) from None
+
+
 async def look_at(context: Context, user_id: str) -> User:
     """Return another user; what of it may be shown is for the caller. Raises NotFound."""
     if not user_id.isprintable():
@@ -102,7 +129,7 @@ async def look_at(context: Context, user_id: str) -> User:
 
 def require_editable(patch: Mapping[str, Any]) -> None:
     """Return when only fields are named that people may change. Raises InvalidRequest, which names the others."""
-    unknown = sorted(set(patch) - EDITABLE)
+    unknown = sorted(set(patch) - EDITABLE - {"locale"})
     if unknown:
         raise InvalidRequest(errors=tuple(_not_editable(name) for name in unknown[:_MOST_NAMED]))
 
@@ -125,10 +152,12 @@ def _changes(user: User, patch: Mapping[str, Any]) -> dict[str, Any]:
     changes = {name: _EMPTY[name] if value is None else value for name, value in patch.items()}
     if patch.get("profile") is not None:
         changes["profile"] = merged(user.profile, patch["profile"])
+    if patch.get("locale") is not None:
+        changes["locale"] = language_form(patch["locale"])
     return changes
 
 
-_EMPTY: dict[str, Any] = {"username": None, "display_name": "", "avatar_url": "", "profile": {}}
+_EMPTY: dict[str, Any] = {"username": None, "display_name": "", "avatar_url": "", "profile": {}, "locale": None}
 
 
 def _myself(context: Context, tx: Transaction, principal: Principal, *, held: bool = False) -> Myself:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Body, Path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from rimlock.core.access import Requirement
 from rimlock.core.principal import Principal
@@ -39,6 +39,7 @@ class MyAnswer(UserAnswer):
     roles: list[str]
     permissions: list[str]
     session_id: str
+    locale: str | None
 
 
 class CardAnswer(BaseModel):
@@ -59,6 +60,7 @@ class PatchForm(BaseModel):
     display_name: Annotated[str | None, Field(max_length=200)] = None
     avatar_url: Annotated[str | None, Field(max_length=2000)] = None
     profile: dict[str, Any] | None = None
+    locale: Annotated[str | None, Field(max_length=35)] = None
 
     def patch(self) -> dict[str, Any]:
         """Return what was sent, and nothing that was not."""
@@ -89,17 +91,34 @@ def profile_routes(context: Context) -> APIRouter:
 
 
 def _me(router: APIRouter, context: Context) -> None:
-    @router.get("/me", response_model=MyAnswer, summary="See yourself")
+    answer, form_of = _with_fields(context)
+
+    @router.get("/me", response_model=answer, summary="See yourself")
     async def read(principal: SignedIn) -> dict[str, Any]:
         return _shown(await logic.read_me(context, principal), principal)
 
-    @router.patch("/me", response_model=MyAnswer, summary="Change something about yourself")
     async def edit(form: PatchForm, principal: SignedIn) -> dict[str, Any]:
         return _shown(await logic.edit_me(context, principal, form.patch()), principal)
+
+    edit.__annotations__["form"] = form_of
+    router.patch("/me", response_model=answer, summary="Change something about yourself")(edit)
 
     @router.delete("/me", status_code=204, summary="Delete your account")
     async def delete(principal: JustSignedIn, form: Annotated[DeletionForm | None, Body()] = None) -> None:
         await logic.delete_me(context, principal, form.password if form else None)
+
+
+def _with_fields(context: Context) -> tuple[type[MyAnswer], type[PatchForm]]:
+    """Return answer and form as this application has them, with its own profile fields in the document."""
+    fields = context.fields
+    if fields.model is None:
+        return MyAnswer, PatchForm
+    whole: Any = (fields.patch, ...)  # what was kept before a field became required is shown as it is
+    part: Any = (fields.patch | None, None)
+    return (
+        create_model("MyAnswer", __base__=MyAnswer, __doc__=MyAnswer.__doc__, profile=whole),
+        create_model("PatchForm", __base__=PatchForm, __doc__=PatchForm.__doc__, profile=part),
+    )
 
 
 def _shown(me: logic.Myself, principal: Principal) -> dict[str, Any]:
@@ -108,4 +127,5 @@ def _shown(me: logic.Myself, principal: Principal) -> dict[str, Any]:
         "roles": sorted(me.account.roles),
         "permissions": sorted(principal.permissions),
         "session_id": principal.credential_id,
+        "locale": me.account.locale,
     }

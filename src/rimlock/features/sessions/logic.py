@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rimlock.core import sessions
 from rimlock.core.errors import CredentialInvalid, NotFound
 from rimlock.crypto.opaque import OpaqueRefused, RefreshClaim, read_refresh
+from rimlock.features.sessions.events import SignedOutEverywhere
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,9 +66,13 @@ async def sign_out_everywhere(context: Context, principal: Principal, *, keep_cu
     """End every session of the caller, but perhaps the present one; return how many. Raises Unavailable."""
     user_id, now = _owner(principal), context.now()
     spared = principal.credential_id if keep_current else None
-    return await context.database.write(
-        lambda tx: sessions.end_all(tx, user_id, reason="logout_all", now=now, but=spared)
-    )
+
+    def work(tx: Transaction) -> int:
+        ended = sessions.end_all(tx, user_id, reason="logout_all", now=now, but=spared)
+        tx.emit(SignedOutEverywhere(at=now, user_id=user_id, kept=keep_current))
+        return ended
+
+    return await context.database.write(work)
 
 
 async def own(context: Context, principal: Principal, *, after: str | None, limit: int) -> Page:

@@ -114,14 +114,12 @@ def _own(auth: Rimlock) -> Iterator[AuditedRoute]:
     """Yield our own routes, with what their dependencies demand as the claim."""
     from rimlock.web.routing import Target
 
-    own = auth.gate.own
-    if own is None or own.table is None:
-        return
-    for target, declared in own.table.declared():
+    declared_by = [(own.prefix, *one) for own in auth.gate.owns if own.table for one in own.table.declared()]
+    for prefix, target, declared in declared_by:
         inside = inside_of(declared)
         ruling = _carried(inside)
         yield AuditedRoute(
-            target=Target(target.method, own.prefix + target.path, target.endpoint),
+            target=Target(target.method, prefix + target.path, target.endpoint),
             declared=declared,
             ours=True,
             ruling=ruling,

@@ -14,8 +14,10 @@ from rimlock.core import rollout
 from rimlock.retrofit.checks.finding import EXPECTED, Finding, Say, State
 from rimlock.retrofit.checks.guessable import secrets
 from rimlock.retrofit.checks.host_migrations import host_migrations
+from rimlock.retrofit.checks.mails import mails
 from rimlock.retrofit.checks.origins import DESKTOP, origins
 from rimlock.retrofit.checks.overdue import overdue_rules
+from rimlock.retrofit.checks.own_users import own_users
 from rimlock.retrofit.checks.path_guards import path_guards
 from rimlock.retrofit.checks.plain_keys import plain_keys
 from rimlock.retrofit.checks.running import running
@@ -55,12 +57,14 @@ async def examine(
         return [
             Finding("settings", "ok", "they load"),
             *secrets(auth),
-            *switches(auth.settings),
+            *switches(auth.settings, auth.features),
             *origins(auth, app, desktop_seen=seen),
             _starlette(),
             path_guards(name.partition(":")[0] if name else None, host_is_trusted=_starlette().state == "ok"),
             *stored,
             *await running(auth, url),
+            *await mails(auth, readable=readable),
+            *(await own_users(auth, say, ours_stand=readable) if not _failed(stored, "database") else []),
             *overdue_rules(auth, auth.judge.rules.with_running(changed)),
             *await _plain_keys(auth, host_database, say, reachable=not _failed(stored, "database")),
             *await host_migrations(Path.cwd(), ours_stand=ours_stand),

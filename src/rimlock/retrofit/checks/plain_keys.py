@@ -68,7 +68,7 @@ def _told(name: str, held: int, read: int) -> Finding:
     what = "passwords" if _PASSWORD.search(name) else "keys"
     take_over = "hash them and empty the column; `rimlock user` makes accounts with hashed passwords"
     if what == "keys":
-        take_over = "take them over with rimlock.retrofit.keys.import_plain_column, then empty the column"
+        take_over = "take them over with rimlock import keys, then empty the column"
     return Finding(
         f"plain {what}",
         "fail" if what == "passwords" else "warn",

@@ -7,14 +7,14 @@ Source: OWASP ASVS 5.0 V13.4, V4.1.3; https://uvicorn.dev/settings/ (proxy heade
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from rimlock.retrofit.checks.finding import Finding
 
 if TYPE_CHECKING:
-    from rimlock import Settings
+    from rimlock import Feature, Settings
 
 __all__ = ["switches"]
 
@@ -25,9 +25,11 @@ _BY_HEADER = "callers choose the address they are limited, locked out and record
 _SERVERS = ("FORWARDED_ALLOW_IPS", "UVICORN_FORWARDED_ALLOW_IPS")
 
 
-def switches(settings: Settings) -> Iterator[Finding]:
-    """Look at every setting that weakens something."""
+def switches(settings: Settings, features: Iterable[Feature] = ()) -> Iterator[Finding]:
+    """Look at every setting, and every choice of a profile, that weakens something."""
     yield from _insecure(settings)
+    for feature in features:
+        yield from _documented(feature)
     yield _issuer(settings)
     yield from _proxies(settings)
     yield _limits(settings)
@@ -45,6 +47,14 @@ def _insecure(settings: Settings) -> Iterator[Finding]:
         yield Finding("switch", "warn", switch, why=why, mend=f"unset RIMLOCK_{name.upper()}")
     if not on:
         yield Finding("switch", "ok", "nothing insecure_ is on")
+
+
+def _documented(feature: Feature) -> Iterator[Finding]:
+    """Name the unsafe forms of another system that its profile brings back because it was asked to."""
+    chosen: Mapping[str, str] = getattr(feature, "documented", {})
+    for name, why in chosen.items():
+        mend = f"take {name} out of the profile {feature.name} once no caller needs it"
+        yield Finding("profile", "warn", f"{name} is on", why=why, mend=mend)
 
 
 def _issuer(settings: Settings) -> Finding:

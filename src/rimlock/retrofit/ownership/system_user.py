@@ -3,17 +3,18 @@
 Threat: somebody who registered the System's address first and would be given every old row.
 Source: requirements L7, N3 (notebooks from before go to a default user).
 
-It is made once, through the Users port. Its profile notes for which hosts, so that the last one to leave removes it.
+It is made once, through the Users port. Its profile notes for which hosts, so that the last one to leave removes it;
+in a table of the host's without such a field it stays.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rimlock.core import accounts
 from rimlock.core.errors import ConfigurationError
 from rimlock.core.revocations import hold
-from rimlock.core.users import NewUser
+from rimlock.core.users import NewUser, offered
 
 if TYPE_CHECKING:
     from rimlock.core.database import Transaction
@@ -56,7 +57,8 @@ def release_system(tx: Transaction, users: Users, host: str, now: int) -> bool:
 
 
 def _make(tx: Transaction, users: Users, host: str, now: int) -> str:
-    user = users.create(tx, NewUser(email=EMAIL, display_name="System", profile={MARK: [host]}), now)
+    fields: dict[str, Any] = {"display_name": "System", "profile": {MARK: [host]}}
+    user = users.create(tx, NewUser(email=EMAIL, **{name: fields[name] for name in offered(users, fields)}), now)
     accounts.open_account(tx, user.id, now=now)
     accounts.set_active(tx, user.id, active=False, now=now)
     return user.id

@@ -18,7 +18,7 @@ from rimlock.crypto.passwords.stored import LONGEST
 if TYPE_CHECKING:
     from rimlock.crypto.passwords.foreign.form import Form
 
-__all__ = ["FORMS", "require_match"]
+__all__ = ["FORMS", "kind_of", "require_match"]
 
 FORMS: Final[tuple[Form, ...]] = (
     *argons.FORMS,
@@ -39,3 +39,10 @@ def require_match(stored: str, password: str) -> None:
         if parts := form.pattern.fullmatch(stored):
             return form.judge(parts, password)
     raise HashUnreadable
+
+
+def kind_of(stored: str) -> str | None:
+    """Return the name of the form a stored string has, None for none."""
+    if len(stored) > LONGEST:
+        return None
+    return next((form.name for form in FORMS if form.pattern.fullmatch(stored)), None)

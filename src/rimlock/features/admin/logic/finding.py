@@ -89,7 +89,7 @@ async def page(context: Context, sought: Sought, *, after: str | None, limit: in
     """Return accounts in order of id, those after `after`. A page may be short, even when it is not the last."""
 
     def read(tx: Transaction) -> Page:
-        if sought.by_standing:
+        if sought.by_standing and tx.host is None:  # a host's own table may know of users who have no account yet
             return _by_standing(context, tx, sought, after, limit)
         return _by_name(context, tx, sought, after, limit)
 

@@ -95,7 +95,7 @@ async def create(
 
 
 async def invite(context: Context, wanted: Invited, *, by: Principal | None) -> tuple[str, Invitation]:
-    """Make an invitation; return its code, to be shown this once.
+    """Make an invitation, mailed where such mails are known; return its code, to be shown this once.
 
     Raises RegistrationClosed where no code lets anybody register, InvalidRequest, CredentialInvalid.
     """
@@ -103,7 +103,10 @@ async def invite(context: Context, wanted: Invited, *, by: Principal | None) -> 
 
     def make(tx: Transaction) -> tuple[str, Invitation]:
         require_acting(tx, by)
-        return invitations.issue(tx, wanted, mode=mode, now=context.now())
+        code, made = invitations.issue(tx, wanted, mode=mode, now=context.now())
+        if invitations.MAIL in context.kinds():
+            invitations.mail(tx, context.post, code, wanted, pages=context.settings.frontend_url)
+        return code, made
 
     return await context.database.write(make)
 

@@ -20,10 +20,9 @@ from rimlock.core.users import require_wellformed
 from rimlock.crypto.passwords.encoding import as_nfc
 from rimlock.features.password.events import EmailChanged, PasswordChanged
 from rimlock.features.password.logic.knowing import (
-    as_new,
     own_account,
     password_replaced,
-    require_acceptable,
+    require_new_password,
     standing_of,
     unchanged,
 )
@@ -45,7 +44,7 @@ async def change_password(
     Raises PasswordNotAccepted, CurrentPasswordWrong, TooManyAttempts, CredentialInvalid, Busy.
     """
     known = await own_account(context, principal)
-    require_acceptable(context, as_new(known.user), new, field="new_password")
+    require_new_password(context, known.user, new)
     await _require_current(context, principal, known.account, current)
     if compare_digest(as_nfc(current), as_nfc(new)):
         raise unchanged()

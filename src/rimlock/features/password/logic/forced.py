@@ -16,7 +16,7 @@ from rimlock.core.proving import verdict
 from rimlock.core.registering import Known
 from rimlock.core.revocations import hold
 from rimlock.features.password.events import PasswordChanged
-from rimlock.features.password.logic.knowing import as_new, require_acceptable, unchanged
+from rimlock.features.password.logic.knowing import require_new_password, unchanged
 
 if TYPE_CHECKING:
     from rimlock.core.database import Transaction
@@ -35,7 +35,7 @@ async def choose_password(context: Context, token: str, new: str, device: Device
     """
     async with await context.limits.secret("pending-login", device.address, ChallengeRefused):
         known = await context.database.read(lambda tx: _whose(context, tx, token))
-        require_acceptable(context, as_new(known.user), new, field="new_password")
+        require_new_password(context, known.user, new)
         if await verdict(context.passwords, known.account, new) is not None:
             raise unchanged()
         hashed = await context.passwords.hash(new)

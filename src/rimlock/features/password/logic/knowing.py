@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rimlock.core import accounts
+from rimlock.core import accounts, proving
 from rimlock.core.errors import CredentialInvalid
 from rimlock.core.registering import Known
 from rimlock.core.users import NewUser, User, require_wellformed, vars_of
-from rimlock.crypto.passwords.policy import PasswordRefused
 from rimlock.features.password.errors import PasswordNotAccepted
 
 if TYPE_CHECKING:
@@ -22,11 +21,11 @@ if TYPE_CHECKING:
     from rimlock.feature import Context
 
 __all__ = [
-    "as_new",
     "find_account",
     "own_account",
     "password_replaced",
     "require_acceptable",
+    "require_new_password",
     "standing_of",
     "unchanged",
 ]
@@ -73,17 +72,18 @@ def password_replaced(before: Account, after: Account) -> bool:
 def require_acceptable(context: Context, new: NewUser, password: str, *, field: str = "password") -> None:
     """Return when names and password may be used. Raises InvalidRequest, PasswordNotAccepted."""
     require_wellformed(vars_of(new))
-    words = [word for word in (new.email, new.username, new.display_name) if word]
-    try:
-        context.password_policy.check(password, words=words)
-    except PasswordRefused as refused:
-        found = tuple({"name": field, "code": one.code, "detail": one.text} for one in refused.violations)
-        raise PasswordNotAccepted(errors=found) from None
+    proving.require_acceptable(
+        context.password_policy, (new.email, new.username, new.display_name), password, field=field
+    )
 
 
-def as_new(user: User) -> NewUser:
-    """Return the names of a user, which no password of theirs may consist of."""
-    return NewUser(email=user.email, username=user.username, display_name=user.display_name)
+def require_new_password(context: Context, user: User, password: str) -> None:
+    """Return when a user may use this password from now on. Their names are as they are: a host's may be any.
+
+    Raises PasswordNotAccepted.
+    """
+    words = (user.email, user.username, user.display_name)
+    proving.require_acceptable(context.password_policy, words, password, field="new_password")
 
 
 def unchanged() -> PasswordNotAccepted:

@@ -12,6 +12,7 @@ from rimlock.core import accounts, challenges, invitations
 from rimlock.core.accounts import ADMIN
 from rimlock.core.acting import acting
 from rimlock.core.challenges import ChallengeRefused
+from rimlock.core.errors import ProfileRefused
 from rimlock.core.invitations import InvitationInvalid
 from rimlock.core.registering import RegistrationClosed, open_user
 from rimlock.core.users import RegistrationConflict
@@ -46,9 +47,9 @@ async def register(context: Context, new: NewUser, password: str, code: str | No
     Without one the account waits for an administrator, where registration is by approval. The password is hashed
     before anybody looks whether the names are free, so that the time does not tell; but first comes the code, so that
     only who holds a good one makes us hash. Raises RegistrationClosed, InvitationInvalid, PasswordNotAccepted,
-    RegistrationConflict, InvalidRequest, TooManyAttempts, Busy.
+    RegistrationConflict, ProfileRefused, InvalidRequest, TooManyAttempts, Busy.
     """
-    wrong = InvitationInvalid, RegistrationConflict
+    wrong = InvitationInvalid, RegistrationConflict, ProfileRefused
     async with await context.limits.visit("register", acting().address, *wrong):
         await _require_admitted(context, new, code)
         require_acceptable(context, new, password)

@@ -1,0 +1,1 @@
+"""Writing mails, and sending each of them once."""
