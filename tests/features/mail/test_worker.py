@@ -67,9 +67,14 @@ async def test_a_posted_message_wakes_the_worker(database_url):
         async with asyncio.timeout(20):
             await gathered.came.wait()
         await until(lambda: _is_noted(auth))
+        await until(lambda: _is_told(events))
         assert told(events, "MessagePosted")[0].acting.actor == "user:7"
         assert told(events, "MessageSent")[0].acting.actor == ""
     assert [mail.to for mail in gathered.mails] == ["ann@example.com"]
+
+
+async def _is_told(events):
+    return bool(told(events, "MessageSent"))
 
 
 async def _is_noted(auth):
